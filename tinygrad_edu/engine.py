@@ -1,0 +1,476 @@
+"""Recording operations, and the reverse sweep that turns the record into gradients.
+
+This file knows no operation by name.  It knows three things:
+
+* a **Node** is one entry of the record: which operation ran, on which arrays, and what came out;
+* **apply** runs an operation and writes its Node, if some input needs a gradient;
+* **sweep** walks the Nodes backwards in the order of their creation and hands each one its complete
+  gradient (its *cotangent*), from which the operation's rules (its *vjps*) make those of its inputs.
+
+A Node holds arrays and other Nodes, never the Tensor of its output.  So there is no reference cycle, and
+a graph is freed the moment the last Tensor that leads to it is dropped.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import math
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar, Token
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from tinygrad_edu.op import Op
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Rule = Callable[..., Any]  # a vjp: (g, y, *args, **params) -> gradient of one input
+
+ndarray = np.ndarray
+new = object.__new__
+tick = itertools.count(1).__next__  # the clock of creation: a Node is older than every Node made from it
+
+
+class Value:
+    """What the engine needs of a Tensor: its array and its Node.  `tensor.py` adds everything else.
+
+    `_data` is an array, or for shape () often a NumPy scalar, whose arithmetic is eight times faster.
+    `_node` is None for a constant that nothing has asked about yet.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node")
+    _data: Any
+    _node: Node | None
+
+
+result_class: type[Value] = Value  # set by tensor.py: the class of what `apply` returns
+
+
+class Node:
+    """One entry of the record: `value = op(*args, **params)`.
+
+    `args` are raw arrays and scalars; `parents[i]` is the Node that made `args[i]`, or None where that was
+    no Tensor.  `args` may be longer than `parents`: behind the inputs it then holds what a fused operation
+    kept for its backward rules.  A *leaf* (a parameter, or data) has no `op`.
+    """
+
+    __slots__ = ("args", "needs_grad", "notes", "op", "order", "params", "parents", "value")
+
+    def __init__(
+        self,
+        op: Op[Any] | None,
+        args: Any,
+        params: dict[str, Any] | None,
+        parents: Any,
+        value: Any,
+        needs_grad: bool,
+    ) -> None:
+        self.op = op
+        self.args = args
+        self.params = params
+        self.parents = parents
+        self.value = value
+        self.needs_grad = needs_grad
+        self.order = tick()
+        self.notes: Notes | None = None
+
+    def note(self) -> Notes:
+        """The Node's notes, made when they are first needed (most Nodes never have any)."""
+        if self.notes is None:
+            self.notes = Notes()
+        return self.notes
+
+
+class Notes:
+    """What few Nodes have: a name, a gradient that is kept, hooks."""
+
+    __slots__ = ("grad", "hooks", "name", "retain")
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.grad: Any = None
+        self.retain = False
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+
+
+def leaf(data: Any, needs_grad: bool, name: str | None = None) -> Node:
+    """A Node without an operation: where gradients end (a parameter) or never go (data)."""
+    node = Node(None, (), None, (), data, needs_grad)
+    if name is not None:
+        node.note().name = name
+    return node
+
+
+# ---------------------------------------------------------------------------------------- recording
+
+
+class Mode(NamedTuple):
+    """How operations are recorded, for this thread and this asynchronous task."""
+
+    recording: bool = True
+    everything: bool = False  # also what needs no gradient: masks, comparisons, constants
+
+
+MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=Mode())  # noqa: B039 (a tuple is immutable)
+current_mode = MODE.get
+
+
+class mode:  # noqa: N801 (used like a function)
+    """`with mode(recording=False):` changes the mode for a block, a function or a coroutine function."""
+
+    def __init__(self, **changes: bool) -> None:
+        self.changes = changes
+        self.tokens: list[Token[Mode]] = []
+
+    def __enter__(self) -> None:
+        self.tokens.append(MODE.set(MODE.get()._replace(**self.changes)))
+
+    def __exit__(self, *error: object) -> None:
+        MODE.reset(self.tokens.pop())
+
+    def __call__(self, function: Function) -> Function:
+        changes = self.changes
+        if inspect.iscoroutinefunction(function):
+
+            async def run(*args: Any, **kwargs: Any) -> Any:
+                with mode(**changes):
+                    return await function(*args, **kwargs)
+        else:
+
+            def run(*args: Any, **kwargs: Any) -> Any:
+                with mode(**changes):
+                    return function(*args, **kwargs)
+
+        return functools.wraps(function)(run)  # type: ignore[return-value]  # wraps keeps the signature
+
+
+def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = None) -> Any:
+    """Run `op` on its inputs; record it if one of them needs a gradient.
+
+    Inputs may be Tensors, arrays and numbers.  Python numbers reach NumPy as they are, so that they stay
+    *weak* (2 * float32 is float32).  Without any Tensor among the inputs the result is a plain array.
+    """
+    args: list[Any] = []
+    parents: list[Node | None] = []
+    needs_grad = tensors = False
+    for x in inputs:
+        if isinstance(x, Value):
+            tensors = True
+            args.append(x._data)
+            node = x._node
+            parents.append(node)
+            if node is not None and node.needs_grad:
+                needs_grad = True
+        else:
+            args.append(x if type(x) in PLAIN else plain(x, op))
+            parents.append(None)
+    try:
+        value = op.forward(*args) if params is None else op.forward(*args, **params)
+    except REFUSALS as error:
+        raise op.explain(error, args, params) from None
+    if not tensors:
+        return value[0] if op.residual else value
+    return record(op, args, params, parents, value, needs_grad)
+
+
+def apply2(op: Op[Any], a: Any, b: Any) -> Any:
+    """`apply` for the binary operators, a third faster: scalar graphs are made of nothing else."""
+    if isinstance(a, Value):
+        x, x_node = a._data, a._node
+    else:
+        x, x_node = a if type(a) in PLAIN else plain(a, op), None
+    if isinstance(b, Value):
+        y, y_node = b._data, b._node
+    else:
+        y, y_node = b if type(b) in PLAIN else plain(b, op), None
+    try:
+        value = op.forward(x, y)
+    except REFUSALS as error:
+        raise op.explain(error, [x, y], None) from None
+    if x_node is not None and x_node.needs_grad or y_node is not None and y_node.needs_grad:
+        mode = current_mode()
+        if mode.recording and op.differentiable and not mode.everything:
+            out = new(result_class)
+            out._data = value
+            out._node = Node(op, (x, y), None, (x_node, y_node), value, True)
+            return out
+    return record(op, [x, y], None, [x_node, y_node], value, False)
+
+
+def record(
+    op: Op[Any],
+    args: list[Any],
+    params: dict[str, Any] | None,
+    parents: list[Node | None],
+    value: Any,
+    needs_grad: bool,
+) -> Value:
+    """Make the Tensor of a result, with its Node if it is to be recorded."""
+    if op.residual:  # the forward of a fused operation returns (value, what its rules will need)
+        value, kept = value
+        args.append(kept)
+    out = new(result_class)
+    out._data = value
+    out._node = None
+    mode = current_mode()
+    needs_grad = needs_grad and mode.recording and op.differentiable
+    if needs_grad or mode.everything:
+        out._node = Node(op, tuple(args), params, tuple(parents), value, needs_grad)
+    return out
+
+
+REFUSALS = (ValueError, TypeError, IndexError)  # what NumPy raises for inputs that do not fit
+PLAIN = frozenset({float, int, bool, ndarray, np.float64, np.float32, np.bool_, np.int64, type(None)})
+
+
+def plain(x: Any, op: Op[Any] | None = None) -> Any:
+    """An input that is no Tensor, as NumPy takes it; text, objects and complex numbers are refused."""
+    array = x if isinstance(x, (ndarray, np.generic)) else np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        where = f"{op.name}: " if op else ""
+        raise DtypeError(
+            f"{where}{type(x).__name__} of dtype {array.dtype} is not supported: use real numbers or booleans"
+        )
+    return array
+
+
+# ------------------------------------------------------------------------------------------ editing
+
+# When memory was last edited through the library (an optimiser's step, `t[i] = v`), by the id of the array
+# that owns it.  A Node that is older than an edit of an array that its rules need can't be swept.
+edits: dict[int, tuple[weakref.ref[Any], int]] = {}
+last_edit = 0
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory `array` is a view of."""
+    while isinstance(array, ndarray) and isinstance(array.base, ndarray):
+        array = array.base
+    return array
+
+
+def edited(array: ndarray) -> None:
+    """Note that `array`'s memory has just been written to."""
+    global last_edit
+    last_edit = tick()
+    memory = owner(array)
+    key = id(memory)
+    known = edits.get(key)
+    reference = known[0] if known and known[0]() is memory else weakref.ref(memory, _forget(key))
+    edits[key] = (reference, last_edit)
+
+
+def _forget(key: int) -> Callable[[Any], None]:
+    def forget(reference: Any) -> None:
+        known = edits.get(key)
+        if known and known[0] is reference:  # the id may already belong to other memory
+            del edits[key]
+
+    return forget
+
+
+def edited_since(array: Any, order: int) -> bool:
+    """Has the memory of `array` been edited after the Node with this `order` was made?"""
+    if not isinstance(array, ndarray):
+        return False  # a NumPy scalar or a number cannot be edited
+    known = edits.get(id(owner(array)))
+    return known is not None and known[1] > order
+
+
+def check_unedited(node: Node, useful: set[Node] | None) -> None:
+    """Raise if a value that this Node's rules are about to read is no longer the recorded one."""
+    stale = [i for i, array in enumerate((node.value, *node.args)) if edited_since(array, node.order)]
+    if not stale:
+        return
+    op = node.op
+    assert op is not None
+    for parent, rule in zip(node.parents, op.vjps):
+        if parent is None or not parent.needs_grad or rule is None or (useful is not None and parent not in useful):
+            continue
+        for i in read_by(rule, node).intersection(stale):
+            which = "output" if i == 0 else f"input {i}" if i <= len(node.parents) else "saved value"
+            raise GraphError(
+                f"backward: {op.name}'s {which} was edited after it was recorded; its gradient needs the old value. "
+                "Sweep before you edit, or edit a copy (an optimiser's step is an edit, too)."
+            )
+
+
+def read_by(rule: Rule, node: Node) -> set[int]:
+    """Which values a rule reads, 0 for the output and i for input i.  It is asked by letting it record."""
+    g, *places = [tensor_of(leaf(x, False), x) for x in (node.value, node.value, *node.args)]
+    with mode(everything=True):
+        result = rule(g, *places, **(node.params or {}))
+    used = ancestors([result._node]) if isinstance(result, Value) and result._node is not None else set()
+    return {i for i, place in enumerate(places) if place._node in used}
+
+
+# -------------------------------------------------------------------------------------------- sweep
+
+
+def sweep(
+    roots: Sequence[tuple[Node, Any]],
+    targets: Iterable[Node] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> dict[Node, Any]:
+    """Carry the cotangents of `roots` back through the record; return the gradient of each leaf.
+
+    With `targets`, theirs are the gradients that are returned, and only what leads to them is computed.
+
+    Newest Node first: whatever used a Node is newer than it, so when its turn comes its gradient is complete.
+    Each Node is visited once and each edge once.  Gradients are dropped as they are consumed, and added in
+    place only into arrays that no one else can see.  With `create_graph` the rules get Tensors instead of
+    arrays, and the same lines of NumPy record themselves.
+    """
+    wanted = set(targets) if targets is not None else set()
+    useful = leading_to(wanted, [node for node, _ in roots]) if targets is not None else None
+    found: dict[Node, Any] = {}
+    pending: dict[Node, Any] = {}  # gradients that are still being added up
+    shared: set[Node] = set()  # those of them whose array somebody else may see
+    queue: list[tuple[int, Node]] = []
+    for node, cotangent in roots:
+        if node in pending:
+            pending[node] = pending[node] + cotangent
+        else:
+            pending[node] = cotangent
+            heappush(queue, (-node.order, node))
+            shared.add(node)
+
+    while queue:
+        node = heappop(queue)[1]
+        g = pending.pop(node)
+        op = node.op
+        notes = node.notes
+        if notes is not None and notes.hooks:
+            g = run_hooks(node, g)
+            shared.add(node)
+        if op is None or node in wanted or (notes is not None and notes.retain):
+            found[node] = g if create_graph else own(g, node in shared)
+            if op is None:
+                continue
+        args = node.args
+        parents = node.parents
+        if args is None:
+            raise GraphError(
+                "backward: this graph was already swept and freed. "
+                "Use retain_graph=True on the first call to sweep twice."
+            )
+        if last_edit > node.order:
+            check_unedited(node, useful)
+        y = node.value
+        params = node.params
+        if create_graph:
+            y, args = as_tensors(node)
+        for parent, arg, rule in zip(parents, args, op.vjps):
+            if parent is None or not parent.needs_grad or rule is None:
+                continue
+            if useful is not None and parent not in useful:
+                continue
+            c = rule(g, y, *args) if params is None else rule(g, y, *args, **params)
+            kind = type(c)
+            if kind is ndarray or kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
+                c = fit(c, arg, op)
+            if parent not in pending:
+                pending[parent] = c
+                heappush(queue, (-parent.order, parent))
+                if c is g or create_graph or c.base is not None:
+                    shared.add(parent)
+            elif parent in shared:
+                pending[parent] = pending[parent] + c
+                if not create_graph:
+                    shared.discard(parent)
+            else:
+                pending[parent] += c
+        if not retain_graph:
+            node.args = node.parents = None
+    return found
+
+
+def ancestors(nodes: Iterable[Node]) -> set[Node]:
+    """These Nodes and all that they were made from."""
+    seen = set(nodes)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().parents or ():
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return seen
+
+
+def leading_to(wanted: set[Node], roots: Iterable[Node]) -> set[Node]:
+    """The Nodes between `roots` and `wanted`: those whose gradients are needed on the way."""
+    useful = set(wanted)
+    for node in sorted(ancestors(roots), key=lambda node: node.order):  # parents are decided before children
+        if any(parent in useful for parent in node.parents or ()):
+            useful.add(node)
+    return useful
+
+
+def as_tensors(node: Node) -> tuple[Any, list[Any]]:
+    """Output and arguments of a Node as Tensors again, so that what the rules do with them is recorded."""
+    op = node.op
+    assert op is not None
+    args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
+    if op.residual:  # recomputed, so that derivatives flow through it: what the forward kept is a constant
+        args.append(op.residual(*args, **(node.params or {})))
+    return tensor_of(node, node.value), args
+
+
+def tensor_of(node: Node, data: Any) -> Value:
+    """A Tensor for a Node: its own has perhaps been dropped."""
+    out = new(result_class)
+    out._data = data
+    out._node = node
+    return out
+
+
+def own(g: Any, shared: bool) -> Any:
+    """A gradient that its holder may keep and edit: writable memory that nothing else points to."""
+    return np.array(g) if shared or type(g) is not ndarray or g.base is not None else g
+
+
+def run_hooks(node: Node, g: Any) -> Any:
+    """Show a complete gradient to the hooks; each may replace it."""
+    assert node.notes is not None
+    for hook in list(node.notes.hooks.values()):
+        replaced = hook(g)
+        if replaced is not None:
+            if np.shape(replaced) != np.shape(g):
+                raise ShapeError(f"hook: returned shape {np.shape(replaced)} for a gradient of shape {np.shape(g)}")
+            g = replaced if isinstance(replaced, (Value, ndarray)) else np.asarray(replaced)
+            if not isinstance(g, Value) and g.dtype != node.value.dtype:
+                g = g.astype(node.value.dtype)
+    return g
+
+
+def fit(c: Any, arg: Any, op: Op[Any]) -> Any:
+    """Give a contribution the shape and dtype of its input: sum over broadcast axes, cast."""
+    if not isinstance(c, (ndarray, np.generic, Value)):
+        c = np.asarray(c, dtype=arg.dtype)
+    if c.shape != arg.shape:
+        c = unbroadcast(c, arg.shape, op.name)
+    if c.dtype is not arg.dtype and c.dtype != arg.dtype:
+        c = c.astype(arg.dtype)
+    return c
+
+
+def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
+    """Sum `c` over the axes along which an array of this `shape` was repeated: what is copied to many
+    places receives the sum of what they send back, 1^T c.
+    """
+    extra = c.ndim - len(shape)
+    repeated = [i + extra for i, n in enumerate(shape) if n == 1 and c.shape[i + extra] != 1] if extra >= 0 else []
+    summed = np.add.reduce(c, axis=(*range(extra), *repeated))
+    if extra < 0 or summed.size != math.prod(shape) or any(
+        n != c.shape[i + extra] for i, n in enumerate(shape) if i + extra not in repeated
+    ):
+        raise ShapeError(f"{name}: a rule returned a gradient of shape {c.shape} for an input of shape {shape}")
+    return summed.reshape(shape)

@@ -1,0 +1,15 @@
+"""The errors that a user meets: each says the operation, the shapes or dtypes, and the way out."""
+
+__all__ = ["DtypeError", "GraphError", "ShapeError"]
+
+
+class ShapeError(ValueError):
+    """Shapes that do not fit the operation."""
+
+
+class DtypeError(TypeError):
+    """A dtype that the operation, or a gradient, cannot have."""
+
+
+class GraphError(RuntimeError):
+    """A graph that cannot be swept: freed, edited after it was recorded, or never recorded."""

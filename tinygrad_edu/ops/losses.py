@@ -1,0 +1,436 @@
+"""Losses: cross-entropy, negative log-likelihood, binary cross-entropy, squared error.
+
+Softmax with cross-entropy, and sigmoid with binary cross-entropy, are one operation each: stable for any logits, and
+their gradient is the famous p - t.  What the forward pass knows already (p) it keeps for the backward pass.
+
+`reduction` is "mean" (over the samples; over all elements for binary cross-entropy and squared error), "sum" or
+"none".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygrad_edu.errors import DtypeError, ShapeError
+from tinygrad_edu.op import Notation, between, normal, operation, sample
+from tinygrad_edu.ops.activations import log_softmax, sigmoid, softmax
+from tinygrad_edu.ops.shaping import moveaxis
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "half_mse_loss", "mse_loss", "nll_loss",
+    "one_hot",
+]  # fmt: skip
+
+Operand = Any  # a Tensor, an array or a number
+Reduction = Literal["mean", "sum", "none"]
+
+
+def _reduce(losses: Any, reduction: str) -> Any:
+    """The losses of the samples as one number, or as they are."""
+    if reduction == "mean":
+        return np.add.reduce(losses, axis=None) / losses.size
+    if reduction == "sum":
+        return np.add.reduce(losses, axis=None)
+    if reduction == "none":
+        return losses
+    raise ValueError(f'reduction {reduction!r}: "mean", "sum" or "none" is expected')
+
+
+def _share(g: Any, count: int, reduction: str) -> Any:
+    """What each of `count` losses receives of the gradient `g` of the reduced one."""
+    return g / count if reduction == "mean" else g
+
+
+# ------------------------------------------------------------------------------- classes: cross-entropy
+
+
+def _is_labels(targets: Any) -> bool:
+    return bool(targets.dtype.kind in "iu")
+
+
+def _check_classes(name: str, scores: Any, targets: Any) -> None:
+    """Class numbers (...) inside 0..C-1, or a distribution over the classes (..., C), for scores (..., C)."""
+    shape = np.shape(scores)
+    if not shape:
+        raise ShapeError(f"{name}: scores of shape () have no axis of classes; (samples, classes) is expected")
+    classes = shape[-1]
+    if not _is_labels(targets):
+        if targets.dtype.kind != "f":
+            raise DtypeError(f"{name}: targets of dtype {targets.dtype}: integer labels or float probabilities needed")
+        if targets.shape != shape:
+            raise ShapeError(
+                f"{name}: probabilities of shape {targets.shape} for scores of shape {shape}: they must be equal "
+                "(class numbers must be integers)"
+            )
+    elif targets.shape != shape[:-1]:
+        hint = "; one-hot rows must be floats" if targets.shape == shape else ""
+        raise ShapeError(f"{name}: labels of shape {targets.shape} for scores of shape {shape}: {shape[:-1]} needed{hint}")
+    elif targets.size and (np.minimum.reduce(targets, axis=None) < 0 or np.maximum.reduce(targets, axis=None) >= classes):
+        position = int(np.flatnonzero((targets < 0) | (targets >= classes))[0])
+        raise ValueError(
+            f"{name}: label {targets.reshape(-1)[position]} at position {position} is outside 0..{classes - 1} "
+            f"for scores of shape {shape}"
+        )
+
+
+def _indicator(labels: Any, classes: int, dtype: Any) -> Any:
+    """A 1 at each label, 0 elsewhere; the labels have been checked."""
+    out = np.zeros((labels.size, classes), dtype=dtype)
+    out[np.arange(labels.size), labels.reshape(-1)] = 1
+    return out.reshape((*labels.shape, classes))
+
+
+@operation(vjps=[None], notation=Notation("onehot(<labels>)", r"\operatorname{onehot}(<labels>)"))
+def one_hot(labels: Operand, classes: int, dtype: Any = np.float64) -> Any:
+    r"""Rows with a 1 at the label and 0 elsewhere: (...) -> (..., classes).  No gradient.
+
+    Raises ValueError for a label outside 0..classes-1.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> tg.one_hot(np.array([0, 2]), 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]])
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"one_hot: labels of dtype {labels.dtype}: integers are expected")
+    _check_classes("one_hot", np.broadcast_to(0, (*labels.shape, classes)), labels)
+    return _indicator(labels, classes, dtype)
+
+
+def _distribution(targets: Any, scores: Any) -> Any:
+    """The targets as distributions over the classes."""
+    if not _is_labels(targets):
+        return targets
+    if isinstance(targets, np.ndarray):
+        return _indicator(targets, scores.shape[-1], scores.dtype)
+    return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
+
+
+def _picked(scores: Any, targets: Any) -> Any:
+    """sum_c t_c scores_c for each sample: for a class number simply its score."""
+    if not _is_labels(targets):
+        return np.add.reduce(targets * scores, axis=-1)
+    rows = scores.reshape(-1, scores.shape[-1])
+    return rows[np.arange(rows.shape[0]), targets.reshape(-1)].reshape(targets.shape)
+
+
+def _samples(scores: Any) -> int:
+    """How many samples there are: the classes stand along the last axis."""
+    return int(np.prod(scores.shape[:-1], dtype=int))
+
+
+def _each_class(g: Any, scores: Any, reduction: str) -> Any:
+    """The share of each sample, with an axis for the classes."""
+    g = _share(g, _samples(scores), reduction)
+    return g.reshape((*g.shape, 1)) if reduction == "none" else g
+
+
+# For one class, sum(t) = 1 and the rule is p - t.  The general formula also serves targets with another sum.
+def _cross_entropy_logits(g: Any, y: Any, z: Any, t: Any, p: Any, reduction: str) -> Any:
+    g = _each_class(g, z, reduction)
+    if _is_labels(t):
+        return g * (p - _distribution(t, z))
+    return g * (p * np.sum(t, axis=-1, keepdims=True) - t)
+
+
+def _cross_entropy_targets(g: Any, y: Any, z: Any, t: Any, p: Any, reduction: str) -> Any:
+    return -_each_class(g, z, reduction) * log_softmax(z)
+
+
+@operation(
+    name="cross_entropy",
+    vjps=[_cross_entropy_logits, _cross_entropy_targets],
+    residual=lambda z, t, reduction: softmax(z),
+    notation=Notation(
+        "-1/n sum[ <targets> log softmax(<logits>) ]", r"-\frac{1}{n} \sum <targets> \log \operatorname{softmax}(<logits>)"
+    ),
+    samples=[
+        sample(normal(4, 3), np.array([0, 2, 1, 2]), reduction="mean"),
+        sample(normal(4, 3), np.array([0, 2, 1, 2]), reduction="none"),
+        sample(normal(2, 2, 3), np.array([[0, 2], [1, 2]]), reduction="sum"),
+        sample(normal(4, 3), between(0, 1, 4, 3), reduction="sum"),
+        sample(normal(3), between(0, 1, 3), reduction="mean"),
+    ],
+)
+def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
+    _check_classes("cross_entropy", logits, targets)
+    with np.errstate(invalid="ignore"):  # -inf minus -inf
+        shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    p = np.exp(shifted)
+    total = np.add.reduce(p, axis=-1, keepdims=True)
+    p /= total
+    log_total = np.log(total).reshape(total.shape[:-1])
+    if _is_labels(targets):
+        losses = log_total - _picked(shifted, targets)
+    else:  # 0 * -inf: what has no probability costs nothing
+        with np.errstate(invalid="ignore"):
+            cost = np.where(targets == 0, 0, targets * shifted)
+        losses = np.add.reduce(targets, axis=-1) * log_total - np.add.reduce(cost, axis=-1)
+    return _reduce(losses, reduction), p
+
+
+def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mean") -> Any:
+    r"""Softmax of the logits, then cross-entropy -sum_c t_c log p_c, in one step that cannot overflow.
+
+    Parameters
+    ----------
+    logits : (classes,), (samples, classes) or (samples, classes, ...)
+        Pre-activations, any finite numbers.
+    targets : integers without the axis of classes, or floats of the shape of the logits
+        Class numbers 0..C-1, or a distribution for each sample (one-hot or any other).
+    reduction : "mean", "sum" or "none"
+        Mean over the samples (the default), sum over them, or one loss for each.
+
+    Gradient: dL/dz = (p - t) g / n, p = softmax(z); in general (p sum(t) - t) g / n for targets that do not sum
+    to 1.  dL/dt = -log(p) g / n.
+
+    Raises
+    ------
+    ValueError
+        For a class number outside 0..C-1.
+    ShapeError
+        For targets whose shape does not go with the logits.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> z = tg.Tensor([[2.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    >>> loss = tg.nn.functional.cross_entropy(z, np.array([0, 1]))
+    >>> loss
+    Tensor(0.41003759, from cross_entropy)
+    >>> loss.backward()
+    >>> z.grad.round(4)
+    array([[-0.0596,  0.0596],
+           [ 0.25  , -0.25  ]])
+    """
+    if np.ndim(logits) > 2:  # as in PyTorch, the classes stand along axis 1
+        if np.ndim(targets) == np.ndim(logits):
+            targets = moveaxis(targets, 1, -1)
+        logits = moveaxis(logits, 1, -1)
+    return _cross_entropy(logits, as_targets(targets), reduction=reduction)
+
+
+def as_targets(targets: Any) -> Any:
+    """Targets as a Tensor or an array: lists of labels are welcome."""
+    return targets if hasattr(targets, "dtype") else np.asarray(targets)
+
+
+@operation(
+    name="nll_loss",
+    vjps=[
+        lambda g, y, q, t, reduction: -_each_class(g, q, reduction) * _distribution(t, q),
+        lambda g, y, q, t, reduction: -_each_class(g, q, reduction) * q,
+    ],
+    notation=Notation("-1/n sum[ <targets> <log_probabilities> ]", r"-\frac{1}{n} \sum <targets> <log_probabilities>"),
+    samples=[
+        sample(normal(4, 3), np.array([0, 2, 1, 2]), reduction="mean"),
+        sample(normal(4, 3), np.array([0, 2, 1, 2]), reduction="none"),
+        sample(normal(4, 3), between(0, 1, 4, 3), reduction="sum"),
+    ],
+)
+def _nll(log_probabilities: Any, targets: Any, reduction: str) -> Any:
+    _check_classes("nll_loss", log_probabilities, targets)
+    if _is_labels(targets):
+        return _reduce(-_picked(log_probabilities, targets), reduction)
+    with np.errstate(invalid="ignore"):  # 0 * -inf: what has no probability costs nothing
+        return _reduce(-np.add.reduce(np.where(targets == 0, 0, targets * log_probabilities), axis=-1), reduction)
+
+
+def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction = "mean") -> Any:
+    r"""Negative log-likelihood -sum_c t_c q_c of log-probabilities q (from log_softmax).
+
+    Shapes, targets, reduction and errors are those of `cross_entropy`.
+
+    Gradient: dL/dq = -t g / n.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> q = tg.log_softmax(tg.Tensor([[2.0, 0.0], [0.0, 0.0]]))
+    >>> tg.nn.functional.nll_loss(q, np.array([0, 1]))
+    Tensor(0.41003759)
+    """
+    return _nll(log_probabilities, as_targets(targets), reduction=reduction)
+
+
+# --------------------------------------------------------------- probabilities: binary cross-entropy
+
+
+def _check_equal(name: str, prediction: Any, target: Any) -> None:
+    """Predictions and targets of one shape: (n, 1) against (n,) would silently broadcast to (n, n)."""
+    if np.shape(prediction) != np.shape(target):
+        raise ShapeError(
+            f"{name}: prediction {np.shape(prediction)} against target {np.shape(target)}: the shapes must be equal; "
+            "reshape one of them"
+        )
+
+
+@operation(
+    name="binary_cross_entropy",
+    vjps=[
+        lambda g, loss, y, t, reduction: _share(g, y.size, reduction) * ((y - t) / np.maximum(y * (1 - y), 1e-12)),
+        lambda g, loss, y, t, reduction: _share(g, y.size, reduction) * -_logit(y),
+    ],
+    notation=Notation(
+        "-1/n sum[ <target> log <prediction> + (1 - <target>) log(1 - <prediction>) ]",
+        r"-\frac{1}{n} \sum \left[ <target> \log <prediction> + (1 - <target>) \log (1 - <prediction>) \right]",
+    ),
+    samples=[
+        sample(between(0.1, 0.9, 4, 3), between(0, 1, 4, 3), reduction="mean"),
+        sample(between(0.1, 0.9, 4), between(0, 1, 4), reduction="sum"),
+        sample(between(0.1, 0.9, 4), between(0, 1, 4), reduction="none"),
+    ],
+)
+def _bce(prediction: Any, target: Any, reduction: str) -> Any:
+    _check_equal("binary_cross_entropy", prediction, target)
+    y, t = prediction, target
+    if np.any((y < 0) | (y > 1)):
+        raise ValueError(
+            "binary_cross_entropy: a prediction is outside 0..1; use binary_cross_entropy_with_logits for pre-activations"
+        )
+    with np.errstate(divide="ignore"):
+        losses = -(t * np.maximum(np.log(y), -100) + (1 - t) * np.maximum(np.log1p(-y), -100))
+    return _reduce(losses, reduction)
+
+
+@np.errstate(divide="ignore")
+def _logit(y: Any) -> Any:
+    return np.maximum(np.log(y), -100) - np.maximum(np.log(1 - y), -100)
+
+
+def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduction = "mean") -> Any:
+    r"""Binary cross-entropy -[t log y + (1 - t) log(1 - y)] of probabilities y, the mean over all elements.
+
+    Shapes: prediction and target are equal; targets lie in 0..1.  A logarithm below -100 counts as -100, so that a
+    confident mistake costs much, but not infinitely much (PyTorch does the same).
+
+    Gradient: dL/dy = g/n (y - t) / (y (1 - y)), the denominator at least 1e-12; through the sigmoid that made y, this is (y - t)/n.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.nn.functional.binary_cross_entropy(tg.Tensor([0.5, 0.9]), [0.0, 1.0])
+    Tensor(0.39925385)
+    """
+    return _bce(prediction, as_targets(target), reduction=reduction)
+
+
+@operation(
+    name="binary_cross_entropy_with_logits",
+    vjps=[
+        lambda g, y, z, t, p, reduction: _share(g, z.size, reduction) * (p - t),
+        lambda g, y, z, t, p, reduction: _share(g, z.size, reduction) * -z,
+    ],
+    residual=lambda z, t, reduction: sigmoid(z),
+    notation=Notation(
+        "-1/n sum[ <target> log sigmoid(<logits>) + (1 - <target>) log(1 - sigmoid(<logits>)) ]",
+        r"-\frac{1}{n} \sum \left[ <target> \log \sigma(<logits>) + (1 - <target>) \log (1 - \sigma(<logits>)) \right]",
+    ),
+    samples=[
+        sample(normal(4, 3), between(0, 1, 4, 3), reduction="mean"),
+        sample(normal(4), between(0, 1, 4), reduction="sum"),
+        sample(normal(4), between(0, 1, 4), reduction="none"),
+    ],
+)
+def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
+    _check_equal("binary_cross_entropy_with_logits", logits, target)
+    losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
+    return _reduce(losses, reduction), sigmoid(logits)
+
+
+def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction: Reduction = "mean") -> Any:
+    r"""Sigmoid of the logits, then binary cross-entropy, in one step that cannot overflow.
+
+    Shapes: logits and target are equal; targets lie in 0..1.  Computed as
+    max(z, 0) - z t + log(1 + e^-|z|).
+
+    Gradient: dL/dz = g/n (sigmoid(z) - t).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Tensor([1000.0, -1000.0]), [0.0, 0.0])
+    Tensor(500.)
+    """
+    return _bce_logits(logits, as_targets(target), reduction=reduction)
+
+
+# ------------------------------------------------------------------------------ numbers: squared error
+
+
+def _mse_prediction(g: Any, loss: Any, y: Any, t: Any, reduction: str) -> Any:
+    return _share(2 * g, y.size, reduction) * (y - t)
+
+
+@operation(
+    name="mse_loss",
+    vjps=[_mse_prediction, lambda g, loss, y, t, reduction: -_mse_prediction(g, loss, y, t, reduction)],
+    notation=Notation(
+        "1/n sum[ (<prediction> - <target>)^2 ]", r"\frac{1}{n} \sum \left( <prediction> - <target> \right)^2"
+    ),
+    samples=[
+        sample(normal(4, 3), normal(4, 3), reduction="mean"),
+        sample(normal(4, 3), normal(4, 3), reduction="sum"),
+        sample(normal(4), normal(4), reduction="none"),
+    ],
+)
+def _mse(prediction: Any, target: Any, reduction: str) -> Any:
+    _check_equal("mse_loss", prediction, target)
+    d = prediction - target
+    return _reduce(d * d, reduction)
+
+
+def mse_loss(prediction: Operand, target: Operand, reduction: Reduction = "mean") -> Any:
+    r"""Squared error (y - t)^2, the mean over all elements.
+
+    Shapes: prediction and target are equal.
+
+    Gradient: dL/dy = g 2 (y - t) / n with n elements.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.nn.functional.mse_loss(tg.Tensor([1.0, 2.0]), [0.0, 0.0])
+    Tensor(2.5)
+    """
+    return _mse(prediction, as_targets(target), reduction=reduction)
+
+
+def _rows(y: Any) -> int:
+    """How many samples there are: a vector is one sample, and so is a number."""
+    return _samples(y) if np.ndim(y) else 1
+
+
+@operation(
+    name="half_mse_loss",
+    vjps=[lambda g, loss, y, t: g / _rows(y) * (y - t), lambda g, loss, y, t: g / _rows(y) * (t - y)],
+    notation=Notation(
+        "1/(2n) sum[ (<prediction> - <target>)^2 ]", r"\frac{1}{2n} \sum \left( <prediction> - <target> \right)^2"
+    ),
+    samples=[sample(normal(4, 3), normal(4, 3)), sample(normal(3), normal(3))],
+)
+def _half_mse(prediction: Any, target: Any) -> Any:
+    _check_equal("half_mse_loss", prediction, target)
+    d = prediction - target
+    return np.add.reduce(d * d, axis=None) / (2 * _rows(d))
+
+
+def half_mse_loss(prediction: Operand, target: Operand) -> Any:
+    r"""E = 1/(2n) sum ||y - t||^2 over n samples, the squared error of the derivation: its gradient is (y - t)/n.
+
+    Shapes: prediction and target are equal, (samples, outputs) or (outputs,) for a single sample.
+
+    Gradient: dE/dy = g (y - t) / n.  (`mse_loss` divides by the number of elements instead, and has no 1/2.)
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.nn.functional.half_mse_loss(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), [[0.0, 0.0], [0.0, 0.0]])
+    Tensor(1.5)
+    """
+    return _half_mse(prediction, as_targets(target))

@@ -1,0 +1,701 @@
+"""Tensor: an array that remembers how it was computed.
+
+Every operator and method is one line over `ops`, written out so that editors and readers see them.  NumPy's
+functions come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.exp(t)` are one operation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from tinygrad_edu import engine, ops
+from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
+from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.op import NUMPY
+
+__all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
+
+Axis = int | tuple[int, ...] | None
+Array = NDArray[Any]
+
+
+class Tensor(Value):
+    """An array that remembers how it was computed, so that its gradients can be.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers or booleans of any shape.  They are copied; `tg.as_tensor` shares memory instead.
+    requires_grad : bool
+        Shall `backward` compute the gradient with respect to this tensor?  Only floats can have one.
+    dtype : dtype, optional
+        NumPy's choice unless given: float64 for Python floats, and arrays keep theirs.
+    name : str, optional
+        How it is called in pictures and derivations.
+
+    Raises
+    ------
+    DtypeError
+        For text, objects and complex numbers, and for `requires_grad=True` on integers or booleans.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> loss = (x * x).sum()
+    >>> loss
+    Tensor(14., from sum)
+    >>> loss.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, data: ArrayLike | Tensor, requires_grad: bool = False, dtype: DTypeLike = None, name: str | None = None
+    ) -> None:
+        array = plain(np.array(data._data if isinstance(data, Value) else data, dtype=dtype))
+        self._data = array if array.ndim else array[()]
+        self._node = None
+        if name is not None or requires_grad:
+            _check_name(name)
+            self._node = leaf(self._data, False, name)
+            self.requires_grad = requires_grad
+
+    # ------------------------------------------------------------------------------ what it holds
+
+    @property
+    def data(self) -> Array:
+        """The values, as an array that shares the tensor's memory.
+
+        Assigning to it replaces the values of a leaf: `w.data = w.data - 0.1 * w.grad`, or `w.data -= ...`.
+        """
+        if type(self._data) is not np.ndarray:
+            self._hold(np.array(self._data))
+        return self._data  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        if self._node is not None and self._node.op is not None:
+            raise GraphError(
+                f"data: this tensor is the result of {self._node.op.name}; replacing its values would make its "
+                "gradients wrong. Detach it first: t = t.detach()."
+            )
+        if values is self._data:  # `t.data -= step` has already written to this memory
+            engine.edited(self._data)
+            return
+        array = np.asarray(values, dtype=self._data.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(f"data: values of shape {array.shape} for a tensor of shape {self.shape}")
+        self._hold(array)
+
+    def _hold(self, array: Array) -> None:
+        self._data = array
+        if self._node is not None and self._node.op is None:
+            self._node.value = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str | None:
+        """How it is called in pictures and derivations."""
+        return self._node.notes.name if self._node is not None and self._node.notes is not None else None
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        _check_name(name)
+        if self._node is None:
+            self._node = leaf(self._data, False)
+        self._node.note().name = name
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that `backward` has added up here: an array, or None.
+
+        After `backward(create_graph=True)` it is a Tensor, which can be differentiated again.
+        """
+        return self._node.notes.grad if self._node is not None and self._node.notes is not None else None
+
+    @grad.setter
+    def grad(self, gradient: ArrayLike | Tensor | None) -> None:
+        if gradient is None:
+            if self._node is not None and self._node.notes is not None:
+                self._node.notes.grad = None
+            return
+        if self._node is None:
+            raise GraphError("grad: this tensor needs no gradient; make it with requires_grad=True")
+        if not isinstance(gradient, Tensor):
+            gradient = np.asarray(gradient, dtype=self.dtype)
+        if gradient.shape != self.shape:
+            raise ShapeError(f"grad: a gradient of shape {gradient.shape} for a tensor of shape {self.shape}")
+        self._node.note().grad = gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        """Will `backward` carry a gradient here?  It can be set on a leaf."""
+        return self._node is not None and self._node.needs_grad
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        if not self.is_leaf:
+            if not flag:
+                raise GraphError("requires_grad: this is the result of an operation; use t.detach() to cut the graph")
+            return
+        if flag and self.dtype.kind != "f":
+            raise DtypeError(
+                f"requires_grad: dtype {self.dtype} has no gradient, only floats have. Give floats "
+                "(1.0 instead of 1) or dtype=float."
+            )
+        if self._node is None:
+            self._node = leaf(self._data, flag)
+        self._node.needs_grad = flag
+
+    @property
+    def is_leaf(self) -> bool:
+        """Was it made by hand, not by a recorded operation?"""
+        return self._node is None or self._node.op is None
+
+    def numpy(self) -> Array:
+        """The values as an array that shares memory, outside the graph."""
+        return self.data
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def detach(self) -> Tensor:
+        """The same values (shared memory) without their history: no gradient flows through it."""
+        return _constant(self.data)
+
+    def copy(self) -> Tensor:
+        """A new tensor with equal values, through which the gradient flows."""
+        return ops.positive(self)
+
+    # ---------------------------------------------------------------------------------- gradients
+
+    def backward(
+        self, gradient: ArrayLike | Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Compute the gradients of this tensor with respect to all leaves it was made from, and add them to `.grad`.
+
+        Parameters
+        ----------
+        gradient : array_like of this tensor's shape, optional
+            The cotangent to start from; 1 for a scalar, and required for anything else.
+        retain_graph : bool, optional
+            Keep the graph for another sweep (otherwise it is freed on the way).  As `create_graph` unless given.
+        create_graph : bool
+            Record the sweep itself, so that the gradients are Tensors that can be differentiated.
+
+        Raises
+        ------
+        GraphError
+            If nothing here needs a gradient, the graph was freed, or a value that is needed was edited.
+        ShapeError
+            If `gradient` is missing for a non-scalar, or its shape is another.
+
+        Examples
+        --------
+        >>> import tinygrad_edu as tg
+        >>> x = tg.Tensor(3.0, requires_grad=True)
+        >>> (x**2).backward()
+        >>> x.grad
+        array(6.)
+        """
+        backward([self], None if gradient is None else [gradient], retain_graph, create_graph)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate result, too: `backward` will leave it in `.grad`."""
+        self._tracked("retain_grad").note().retain = True
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call `hook(gradient)` in the sweep, once this tensor's gradient is complete; it may return another.
+
+        Returns a function that removes the hook.
+
+        Examples
+        --------
+        >>> import tinygrad_edu as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+        >>> remove = x.register_hook(lambda g: g.clip(-1, 1))
+        >>> (10 * x).sum().backward()
+        >>> x.grad
+        array([1., 1.])
+        """
+        hooks = self._tracked("register_hook").note().hooks
+        key = next(_hook_numbers)
+        hooks[key] = hook
+
+        def remove() -> None:
+            hooks.pop(key, None)
+
+        return remove
+
+    def _tracked(self, what: str) -> engine.Node:
+        if self._node is None or not self._node.needs_grad:
+            raise GraphError(f"{what}: this tensor needs no gradient; make it with requires_grad=True")
+        return self._node
+
+    # ------------------------------------------------------------------------------------- NumPy
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+        """`np.asarray(t)`: the values, if no gradient is lost by that."""
+        if self.requires_grad:
+            raise GraphError(
+                "asarray: this tensor needs a gradient, and a plain array cannot carry it. Use t.numpy() or t.detach() "
+                "for the values, or the function of tinygrad_edu that is called as the NumPy one."
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "reduce" and ufunc in REDUCE:
+            return _call_numpy(REDUCE[ufunc], f"np.{ufunc.__name__}.reduce", inputs, {"axis": 0, **kwargs})
+        function = NUMPY.get(ufunc) if method == "__call__" else None
+        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        if function is None:
+            raise TypeError(
+                f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() for "
+                "the values alone."
+            )
+        return _call_numpy(function, name, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        name = f"np.{function.__name__}"
+        if function in NUMPY:
+            return _call_numpy(NUMPY[function], name, args, kwargs)
+        raise TypeError(
+            f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() for "
+            "the values alone."
+        )
+
+    # --------------------------------------------------------------------------------- operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return apply2(ops.add, self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Any) -> Tensor:
+        return apply2(ops.add, other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Any) -> Tensor:
+        return apply2(ops.subtract, self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return apply2(ops.subtract, other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Any) -> Tensor:
+        return apply2(ops.multiply, self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return apply2(ops.multiply, other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return apply2(ops.divide, self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return apply2(ops.divide, other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Any) -> Tensor:
+        return apply2(ops.power, self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return apply2(ops.power, other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return apply2(ops.matmul, self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return apply2(ops.matmul, other, self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return ops.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    # Comparisons and logic have no gradient; their results are Tensors of booleans.
+
+    def __gt__(self, other: Any) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  # element by element, as in NumPy
+        return ops.equal(self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return ops.logical_and(self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return ops.logical_or(self, other)
+
+    __ror__ = __or__
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(self)
+
+    __hash__ = object.__hash__  # by identity, so that tensors can be keys although == compares elements
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index=ops.plain_index(index))
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a scalar tensor: it has no axis")
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __index__(self) -> int:
+        return self._data.__index__()  # type: ignore[no-any-return]
+
+    # ----------------------------------------------------------------------------------- methods
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return ops.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        return ops.matrix_transpose(self)  # type: ignore[no-any-return]
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm of each element."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """Square root of each element."""
+        return ops.sqrt(self)
+
+    def abs(self) -> Tensor:
+        """Absolute value of each element."""
+        return ops.abs(self)
+
+    def sin(self) -> Tensor:
+        """Sine of each element."""
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        """Cosine of each element."""
+        return ops.cos(self)
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each element."""
+        return ops.tanh(self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0) for each element."""
+        return ops.relu(self)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + e^-x) for each element."""
+        return ops.sigmoid(self)
+
+    def softplus(self) -> Tensor:
+        """log(1 + e^x) for each element."""
+        return ops.softplus(self)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """e^x / sum(e^x) along `axis`."""
+        return ops.softmax(self, axis=axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """log(softmax(x)) along `axis`."""
+        return ops.log_softmax(self, axis=axis)
+
+    def clip(self, low: Any = None, high: Any = None) -> Tensor:
+        """No less than `low` and no more than `high`."""
+        return ops.clip(self, low, high)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Sum along `axis`."""
+        return ops.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Arithmetic mean along `axis`."""
+        return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Largest number along `axis`."""
+        return ops.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Smallest number along `axis`."""
+        return ops.min(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """Variance along `axis`."""
+        return ops.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """Standard deviation along `axis`."""
+        return ops.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """log(sum(e^x)) along `axis`."""
+        return ops.logsumexp(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """Position of the largest number along `axis`."""
+        return ops.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """Position of the smallest number along `axis`."""
+        return ops.argmin(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Are all elements along `axis` true?"""
+        return ops.all(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Is some element along `axis` true?"""
+        return ops.any(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The same numbers in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`."""
+        return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order: `t.transpose()`, `t.transpose(1, 0)` or `t.transpose((1, 0))`."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return ops.transpose(self, axes=axes or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        return ops.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """Without the axes of size one."""
+        return ops.squeeze(self, axis=axis)
+
+    def ravel(self) -> Tensor:
+        """All numbers in one row."""
+        return ops.ravel(self)  # type: ignore[no-any-return]
+
+    flatten = ravel
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """The same numbers in another dtype."""
+        return ops.astype(self, dtype=np.dtype(dtype))
+
+    def dot(self, other: Any) -> Tensor:
+        """Product of scalars, vectors or matrices."""
+        return ops.dot(self, other)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------------------- shown, copied
+
+    def __repr__(self) -> str:
+        prefix = "Tensor("
+        with np.printoptions(threshold=40, edgeitems=2):
+            text = np.array2string(np.asarray(self._data), separator=", ", prefix=prefix)
+        if self._data.size > 40:
+            text += f", shape={self.shape}"
+        if self.dtype not in (np.float64, np.int64, np.bool_):
+            text += f", dtype={self.dtype}"
+        if self.name is not None:
+            text += f", name={self.name!r}"
+        if self._node is not None and self._node.op is not None:
+            text += f", from {self._node.op.name}"
+        elif self.requires_grad:
+            text += ", requires_grad=True"
+        return f"{prefix}{text})"
+
+    def __reduce__(self) -> Any:
+        """Copying and pickling keep data, dtype, name and flag of a leaf; its gradient stays behind."""
+        if not self.is_leaf:
+            assert self._node is not None and self._node.op is not None
+            raise GraphError(
+                f"copy: this tensor is the result of {self._node.op.name}, and a copy would lose its history. "
+                "Copy t.detach(), or use t.copy() to stay in the graph."
+            )
+        return _restore, (type(self), self.data, self.requires_grad, self.name)
+
+
+def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | None) -> Tensor:
+    tensor = cls.__new__(cls)
+    Tensor.__init__(tensor, data, requires_grad=requires_grad, name=name)
+    return tensor
+
+
+engine.result_class = Tensor
+_hook_numbers = itertools.count()
+
+
+def _check_name(name: object) -> None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name: {type(name).__name__} given; a string is expected")
+
+
+def _constant(array: Any) -> Tensor:
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = array
+    tensor._node = None
+    return tensor
+
+
+def as_tensor(data: ArrayLike | Tensor, dtype: DTypeLike = None) -> Tensor:
+    """A Tensor that shares memory with `data` where it can: itself, if it is one already.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.as_tensor(a)
+    >>> a[0] = 5
+    >>> t
+    Tensor([5., 0.])
+    """
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    return _constant(plain(np.asarray(data, dtype=dtype)))
+
+
+# What the reductions of a ufunc are called: np.add.reduce is a sum.
+REDUCE: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: ops.sum,
+    np.maximum: ops.max,
+    np.minimum: ops.min,
+    np.logical_and: ops.all,
+    np.logical_or: ops.any,
+}
+
+
+def _call_numpy(function: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call what a NumPy function means here; a keyword that has no gradient is refused."""
+    for keyword in ("out", "where", "casting", "initial", "order", "subok"):
+        if keyword in kwargs:
+            raise TypeError(f"{name}: {keyword}= cannot be recorded; use t.numpy() if no gradient is needed")
+    return function(*args, **kwargs)
+
+
+def backward(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[ArrayLike | Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Sweep back from several outputs at once; `Tensor.backward` is this for one of them.
+
+    The leaves receive their gradients when the sweep has come to its end: all of them, or after an error none.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> tg.backward([2 * x, x * x])
+    >>> x.grad
+    array(8.)
+    """
+    for node, g in sweep_from(outputs, gradients, None, retain_graph, create_graph).items():
+        notes = node.note()
+        if notes.grad is None:
+            notes.grad = g
+        elif create_graph or isinstance(notes.grad, Tensor):
+            notes.grad = notes.grad + g
+        else:
+            notes.grad += g
+
+
+def sweep_from(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[ArrayLike | Tensor | None] | None,
+    targets: Sequence[Node] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> dict[Node, Any]:
+    """The engine's sweep, from Tensors and checked cotangents."""
+    if gradients is None:
+        gradients = [None] * len(outputs)
+    if len(gradients) != len(outputs):
+        raise ShapeError(f"backward: {len(gradients)} gradients for {len(outputs)} outputs")
+    roots = [_root(output, gradient, create_graph) for output, gradient in zip(outputs, gradients)]
+    if not create_graph:
+        return sweep(roots, targets, bool(retain_graph))
+    with engine.mode(recording=True):
+        return sweep(roots, targets, retain_graph is not False, create_graph=True)
+
+
+def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: bool) -> tuple[Node, Any]:
+    """Where a sweep begins: the output's Node and its cotangent."""
+    if not isinstance(output, Tensor):
+        raise TypeError(f"backward: a {type(output).__name__} has no gradient; a Tensor is expected")
+    if output._node is None or not output._node.needs_grad:
+        raise GraphError(
+            "backward: this tensor does not depend on anything that needs a gradient. Make a leaf with "
+            "requires_grad=True, and compute outside no_grad."
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"backward: the output has shape {output.shape}; only a scalar has a gradient by itself. "
+                f"Reduce it (t.sum(), t.mean()) or give a gradient of shape {output.shape}."
+            )
+        g: Any = np.ones(output.shape, output.dtype) if output.ndim else output.dtype.type(1)
+    else:
+        g = plain(gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient))
+        if g.shape != output.shape:
+            raise ShapeError(f"backward: a gradient of shape {g.shape} for an output of shape {output.shape}")
+        if g.dtype != output.dtype:
+            g = g.astype(output.dtype)
+    if create_graph:
+        g = gradient.astype(output.dtype) if isinstance(gradient, Tensor) else _constant(g)
+    return output._node, g
