@@ -7,7 +7,7 @@
 array([2., 4.])
 """
 
-from tinygrad_edu import ops
+from tinygrad_edu import nn, ops, optim
 from tinygrad_edu.engine import mode as _mode
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.op import Notation, Op, operation, sample

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import math
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
@@ -251,7 +250,7 @@ last_edit = 0
 
 def owner(array: Any) -> Any:
     """The array whose memory `array` is a view of."""
-    while isinstance(array, ndarray) and isinstance(array.base, ndarray):
+    while type(array.base) is ndarray:
         array = array.base
     return array
 
@@ -261,10 +260,9 @@ def edited(array: ndarray) -> None:
     global last_edit
     last_edit = tick()
     memory = owner(array)
-    key = id(memory)
-    known = edits.get(key)
-    reference = known[0] if known and known[0]() is memory else weakref.ref(memory, _forget(key))
-    edits[key] = (reference, last_edit)
+    known = edits.get(id(memory))
+    reference = known[0] if known is not None and known[0]() is memory else weakref.ref(memory, _forget(id(memory)))
+    edits[id(memory)] = (reference, last_edit)
 
 
 def _forget(key: int) -> Callable[[Any], None]:
@@ -334,29 +332,26 @@ def sweep(
     found: dict[Node, Any] = {}
     pending: dict[Node, Any] = {}  # gradients that are still being added up
     shared: set[Node] = set()  # those of them whose array somebody else may see
-    queue: list[tuple[int, Node]] = []
+    queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
     for node, cotangent in roots:
         if node in pending:
             pending[node] = pending[node] + cotangent
         else:
             pending[node] = cotangent
-            heappush(queue, (-node.order, node))
             shared.add(node)
+            if node.op is not None:
+                heappush(queue, (-node.order, node))
 
     while queue:
         node = heappop(queue)[1]
         g = pending.pop(node)
-        op = node.op
         notes = node.notes
         if notes is not None and notes.hooks:
             g = run_hooks(node, g)
             shared.add(node)
-        if op is None or node in wanted or (notes is not None and notes.retain):
+        if node in wanted or (notes is not None and notes.retain):
             found[node] = g if create_graph else own(g, node in shared)
-            if op is None:
-                continue
-        args = node.args
-        parents = node.parents
+        op, args, parents, params, y = node.op, node.args, node.parents, node.params, node.value
         if args is None:
             raise GraphError(
                 "backward: this graph was already swept and freed. "
@@ -364,8 +359,6 @@ def sweep(
             )
         if last_edit > node.order:
             check_unedited(node, useful)
-        y = node.value
-        params = node.params
         if create_graph:
             y, args = as_tensors(node)
         for parent, arg, rule in zip(parents, args, op.vjps):
@@ -379,9 +372,10 @@ def sweep(
                 c = fit(c, arg, op)
             if parent not in pending:
                 pending[parent] = c
-                heappush(queue, (-parent.order, parent))
                 if c is g or create_graph or c.base is not None:
                     shared.add(parent)
+                if parent.op is not None:
+                    heappush(queue, (-parent.order, parent))
             elif parent in shared:
                 pending[parent] = pending[parent] + c
                 if not create_graph:
@@ -390,6 +384,12 @@ def sweep(
                 pending[parent] += c
         if not retain_graph:
             node.args = node.parents = None
+
+    for node, g in pending.items():
+        if node.notes is not None and node.notes.hooks:
+            g = run_hooks(node, g)
+            shared.add(node)
+        found[node] = g if create_graph else own(g, node in shared)
     return found
 
 
@@ -467,10 +467,9 @@ def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
     places receives the sum of what they send back, 1^T c.
     """
     extra = c.ndim - len(shape)
+    if c.shape[extra:] == shape and extra == 1:  # a bias: the common case
+        return np.add.reduce(c, axis=0)
     repeated = [i + extra for i, n in enumerate(shape) if n == 1 and c.shape[i + extra] != 1] if extra >= 0 else []
-    summed = np.add.reduce(c, axis=(*range(extra), *repeated))
-    if extra < 0 or summed.size != math.prod(shape) or any(
-        n != c.shape[i + extra] for i, n in enumerate(shape) if i + extra not in repeated
-    ):
+    if extra < 0 or any(n != m for i, (n, m) in enumerate(zip(c.shape[extra:], shape)) if i + extra not in repeated):
         raise ShapeError(f"{name}: a rule returned a gradient of shape {c.shape} for an input of shape {shape}")
-    return summed.reshape(shape)
+    return np.add.reduce(c, axis=(*range(extra), *repeated)).reshape(shape)

@@ -206,10 +206,9 @@ class Op(Generic[P]):
         reason = self.door(*inputs, **(params or {})) if self.door else None
         if reason is None and self.arity == 2 and not broadcastable(*map(np.shape, inputs)):
             reason = f"shapes {np.shape(inputs[0])} and {np.shape(inputs[1])} do not broadcast against each other"
-        kind = TypeError if isinstance(error, TypeError) and reason is None else ShapeError
-        if isinstance(error, IndexError):
-            kind = IndexError
+        kind: type[Exception] = ShapeError
         if reason is None:
+            kind = IndexError if isinstance(error, IndexError) else TypeError if isinstance(error, TypeError) else kind
             shapes = ", ".join(str(np.shape(x)) for x in inputs)
             settings = "".join(f", {k}={v!r}" for k, v in (params or {}).items() if v is not None)
             reason = f"{said} (inputs of shape {shapes}{settings})"

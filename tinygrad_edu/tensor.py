@@ -691,7 +691,7 @@ def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: boo
             )
         g: Any = np.ones(output.shape, output.dtype) if output.ndim else output.dtype.type(1)
     else:
-        g = plain(gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient))
+        g = gradient._data if isinstance(gradient, Tensor) else plain(np.asarray(gradient))
         if g.shape != output.shape:
             raise ShapeError(f"backward: a gradient of shape {g.shape} for an output of shape {output.shape}")
         if g.dtype != output.dtype:

@@ -109,7 +109,7 @@ SOFTMAX = [sample(normal(3, 4)), sample(normal(3, 4), axis=0), sample(normal(5))
     door=_axis_door,
 )
 def softmax(x: Operand, axis: int = -1) -> Any:
-    r"""e^x / sum(e^x) along `axis`: positive numbers that sum to 1.  Nothing but -inf gives NaN.
+    r"""e^x / sum(e^x) along `axis`: positive numbers that sum to 1.  Nothing but -inf gives NaN (and NumPy's warning).
 
     Computed from x - max(x), which is the same number and cannot overflow.
 
@@ -121,8 +121,7 @@ def softmax(x: Operand, axis: int = -1) -> Any:
     >>> tg.softmax(tg.Tensor([1000.0, 1000.0]))
     Tensor([0.5, 0.5])
     """
-    with np.errstate(invalid="ignore"):  # -inf minus -inf
-        e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
 
@@ -136,7 +135,8 @@ def softmax(x: Operand, axis: int = -1) -> Any:
 def log_softmax(x: Operand, axis: int = -1) -> Any:
     r"""log(softmax(x)) along `axis`, exact also where softmax is too small to be told from 0.
 
-    Computed as (x - m) - log(sum(e^(x - m))), m = max(x).  Nothing but -inf gives NaN.
+    Computed as (x - m) - log(sum(e^(x - m))), m = max(x).  Nothing but -inf gives NaN (and
+    NumPy's warning).
 
     Gradient: dL/dx = g - softmax(x) sum(g).
 
@@ -146,6 +146,5 @@ def log_softmax(x: Operand, axis: int = -1) -> Any:
     >>> tg.log_softmax(tg.Tensor([0.0, 1000.0]))
     Tensor([-1000.,     0.])
     """
-    with np.errstate(invalid="ignore"):  # -inf minus -inf
-        shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))

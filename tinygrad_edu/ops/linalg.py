@@ -147,9 +147,9 @@ def linear(x: Operand, weight: Operand, bias: Operand) -> Any:
     >>> tg.linear(tg.Tensor([[1.0, 2.0]]), tg.Tensor([[3.0], [4.0]]), tg.Tensor([0.5]))
     Tensor([[11.5]])
     """
-    if np.ndim(weight) != 2 or np.shape(bias) not in ((weight.shape[1],), (1, weight.shape[1])):
-        raise ValueError  # the door says what is wrong: NumPy would broadcast
     y = x @ weight
+    if weight.ndim != 2 or bias.size != weight.shape[1] or bias.shape[-1] != bias.size:
+        raise ValueError  # NumPy would broadcast; the door says what is wrong
     if y.dtype != bias.dtype or y.ndim < bias.ndim:
         return y + bias
     y += bias  # in place: one array less

@@ -9,6 +9,7 @@ their gradient is the famous p - t.  What the forward pass knows already (p) it 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -52,27 +53,38 @@ def _is_labels(targets: Any) -> bool:
 
 def _check_classes(name: str, scores: Any, targets: Any) -> None:
     """Class numbers (...) inside 0..C-1, or a distribution over the classes (..., C), for scores (..., C)."""
-    shape = np.shape(scores)
+    if not _is_labels(targets):
+        fits = targets.shape == scores.shape and targets.dtype.kind == "f"
+    else:
+        fits = targets.shape == scores.shape[:-1]
+        # A label that is too large will be refused by NumPy; a negative one would count from the end.
+        fits = fits and not (targets.size and np.minimum.reduce(targets, axis=None) < 0)
+    if not fits or not scores.ndim:
+        raise ValueError(f"{name}: {_class_problem(scores, targets)}")
+
+
+def _class_problem(scores: Any, targets: Any) -> str:
+    """What is wrong with targets that do not fit the scores."""
+    shape = scores.shape
     if not shape:
-        raise ShapeError(f"{name}: scores of shape () have no axis of classes; (samples, classes) is expected")
-    classes = shape[-1]
+        return "scores of shape () have no axis of classes; (samples, classes) is expected"
     if not _is_labels(targets):
         if targets.dtype.kind != "f":
-            raise DtypeError(f"{name}: targets of dtype {targets.dtype}: integer labels or float probabilities needed")
-        if targets.shape != shape:
-            raise ShapeError(
-                f"{name}: probabilities of shape {targets.shape} for scores of shape {shape}: they must be equal "
-                "(class numbers must be integers)"
-            )
-    elif targets.shape != shape[:-1]:
-        hint = "; one-hot rows must be floats" if targets.shape == shape else ""
-        raise ShapeError(f"{name}: labels of shape {targets.shape} for scores of shape {shape}: {shape[:-1]} needed{hint}")
-    elif targets.size and (np.minimum.reduce(targets, axis=None) < 0 or np.maximum.reduce(targets, axis=None) >= classes):
-        position = int(np.flatnonzero((targets < 0) | (targets >= classes))[0])
-        raise ValueError(
-            f"{name}: label {targets.reshape(-1)[position]} at position {position} is outside 0..{classes - 1} "
-            f"for scores of shape {shape}"
+            return f"targets of dtype {targets.dtype}: integer labels or float probabilities are expected"
+        return (
+            f"probabilities of shape {targets.shape} for scores of shape {shape}: the shapes must be equal "
+            "(class numbers must be integers)"
         )
+    if targets.shape != shape[:-1]:
+        hint = "; one-hot rows must be floats" if targets.shape == shape else ""
+        return f"labels of shape {targets.shape} for scores of shape {shape}: {shape[:-1]} is expected{hint}"
+    position = int(np.flatnonzero((targets < 0) | (targets >= shape[-1]))[0])
+    label = targets.reshape(-1)[position]
+    return f"label {label} at position {position} is outside 0..{shape[-1] - 1} for scores of shape {shape}"
+
+
+def _classes_door(scores: Any, targets: Any, reduction: str) -> str | None:
+    return _class_problem(scores, targets) if _is_labels(targets) else None
 
 
 def _indicator(labels: Any, classes: int, dtype: Any) -> Any:
@@ -111,17 +123,21 @@ def _distribution(targets: Any, scores: Any) -> Any:
     return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
 
 
-def _picked(scores: Any, targets: Any) -> Any:
-    """sum_c t_c scores_c for each sample: for a class number simply its score."""
-    if not _is_labels(targets):
-        return np.add.reduce(targets * scores, axis=-1)
-    rows = scores.reshape(-1, scores.shape[-1])
-    return rows[np.arange(rows.shape[0]), targets.reshape(-1)].reshape(targets.shape)
+def _picked(scores: Any, labels: Any) -> Any:
+    """The score of each sample's own class."""
+    rows = scores.reshape((-1, scores.shape[-1]))
+    return rows[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+
+
+def _expected(scores: Any, targets: Any) -> Any:
+    """sum_c t_c scores_c for each sample; what has probability 0 contributes 0, even 0 * -inf."""
+    with np.errstate(invalid="ignore"):
+        return np.add.reduce(np.where(targets == 0, 0, targets * scores), axis=-1)
 
 
 def _samples(scores: Any) -> int:
     """How many samples there are: the classes stand along the last axis."""
-    return int(np.prod(scores.shape[:-1], dtype=int))
+    return math.prod(scores.shape[:-1])
 
 
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
@@ -130,22 +146,21 @@ def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     return g.reshape((*g.shape, 1)) if reduction == "none" else g
 
 
-# For one class, sum(t) = 1 and the rule is p - t.  The general formula also serves targets with another sum.
-def _cross_entropy_logits(g: Any, y: Any, z: Any, t: Any, p: Any, reduction: str) -> Any:
-    g = _each_class(g, z, reduction)
-    if _is_labels(t):
-        return g * (p - _distribution(t, z))
-    return g * (p * np.sum(t, axis=-1, keepdims=True) - t)
-
-
-def _cross_entropy_targets(g: Any, y: Any, z: Any, t: Any, p: Any, reduction: str) -> Any:
-    return -_each_class(g, z, reduction) * log_softmax(z)
+def _error(p: Any, targets: Any) -> Any:
+    """p sum(t) - t for each sample; a class number has sum(t) = 1, which leaves p - t."""
+    if not _is_labels(targets):
+        p = p * np.sum(targets, axis=-1, keepdims=True)
+    return p - _distribution(targets, p)
 
 
 @operation(
     name="cross_entropy",
-    vjps=[_cross_entropy_logits, _cross_entropy_targets],
-    residual=lambda z, t, reduction: softmax(z),
+    vjps=[
+        lambda g, y, z, t, error, reduction: _each_class(g, z, reduction) * error,
+        lambda g, y, z, t, error, reduction: -_each_class(g, z, reduction) * log_softmax(z),
+    ],
+    residual=lambda z, t, reduction: _error(softmax(z), t),
+    door=_classes_door,
     notation=Notation(
         "-1/n sum[ <targets> log softmax(<logits>) ]", r"-\frac{1}{n} \sum <targets> \log \operatorname{softmax}(<logits>)"
     ),
@@ -159,19 +174,16 @@ def _cross_entropy_targets(g: Any, y: Any, z: Any, t: Any, p: Any, reduction: st
 )
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes("cross_entropy", logits, targets)
-    with np.errstate(invalid="ignore"):  # -inf minus -inf
-        shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     p = np.exp(shifted)
     total = np.add.reduce(p, axis=-1, keepdims=True)
     p /= total
-    log_total = np.log(total).reshape(total.shape[:-1])
+    losses = np.log(total).reshape(total.shape[:-1])
     if _is_labels(targets):
-        losses = log_total - _picked(shifted, targets)
-    else:  # 0 * -inf: what has no probability costs nothing
-        with np.errstate(invalid="ignore"):
-            cost = np.where(targets == 0, 0, targets * shifted)
-        losses = np.add.reduce(targets, axis=-1) * log_total - np.add.reduce(cost, axis=-1)
-    return _reduce(losses, reduction), p
+        losses -= _picked(shifted, targets)
+    else:
+        losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
+    return _reduce(losses, reduction), _error(p, targets)
 
 
 def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mean") -> Any:
@@ -222,6 +234,7 @@ def as_targets(targets: Any) -> Any:
 
 @operation(
     name="nll_loss",
+    door=_classes_door,
     vjps=[
         lambda g, y, q, t, reduction: -_each_class(g, q, reduction) * _distribution(t, q),
         lambda g, y, q, t, reduction: -_each_class(g, q, reduction) * q,
@@ -235,10 +248,8 @@ def as_targets(targets: Any) -> Any:
 )
 def _nll(log_probabilities: Any, targets: Any, reduction: str) -> Any:
     _check_classes("nll_loss", log_probabilities, targets)
-    if _is_labels(targets):
-        return _reduce(-_picked(log_probabilities, targets), reduction)
-    with np.errstate(invalid="ignore"):  # 0 * -inf: what has no probability costs nothing
-        return _reduce(-np.add.reduce(np.where(targets == 0, 0, targets * log_probabilities), axis=-1), reduction)
+    pick = _picked if _is_labels(targets) else _expected
+    return _reduce(-pick(log_probabilities, targets), reduction)
 
 
 def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction = "mean") -> Any:
@@ -323,10 +334,10 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 @operation(
     name="binary_cross_entropy_with_logits",
     vjps=[
-        lambda g, y, z, t, p, reduction: _share(g, z.size, reduction) * (p - t),
-        lambda g, y, z, t, p, reduction: _share(g, z.size, reduction) * -z,
+        lambda g, y, z, t, error, reduction: _share(g, z.size, reduction) * error,
+        lambda g, y, z, t, error, reduction: _share(g, z.size, reduction) * -z,
     ],
-    residual=lambda z, t, reduction: sigmoid(z),
+    residual=lambda z, t, reduction: sigmoid(z) - t,
     notation=Notation(
         "-1/n sum[ <target> log sigmoid(<logits>) + (1 - <target>) log(1 - sigmoid(<logits>)) ]",
         r"-\frac{1}{n} \sum \left[ <target> \log \sigma(<logits>) + (1 - <target>) \log (1 - \sigma(<logits>)) \right]",
@@ -340,7 +351,7 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
     _check_equal("binary_cross_entropy_with_logits", logits, target)
     losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
-    return _reduce(losses, reduction), sigmoid(logits)
+    return _reduce(losses, reduction), sigmoid(logits) - target
 
 
 def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction: Reduction = "mean") -> Any:

@@ -1,0 +1,67 @@
+"""Activations, losses and layers as functions of Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu import ops
+from tinygrad_edu.ops import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    half_mse_loss,
+    leaky_relu,
+    log_softmax,
+    mse_loss,
+    nll_loss,
+    one_hot,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    tanh,
+)
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "half_mse_loss", "leaky_relu",
+    "linear", "log_softmax", "mse_loss", "nll_loss", "one_hot", "relu", "sigmoid", "softmax", "softplus", "tanh",
+]  # fmt: skip
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """A layer's pre-activations X W + 1 b; without a bias X W.
+
+    Shapes: x (..., in), weight (in, out), bias (out,) -> (..., out).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.nn.functional.linear(tg.Tensor([[1.0, 2.0]]), tg.Tensor([[3.0], [4.0]]))
+    Tensor([[11.]])
+    """
+    return ops.matmul(x, weight) if bias is None else ops.linear(x, weight, bias)
+
+
+def dropout(x: Any, p: float = 0.5, training: bool = True, rng: int | np.random.Generator | None = None) -> Any:
+    """In training: each element is 0 with probability p, and divided by 1 - p otherwise.  Else x itself.
+
+    The division keeps the mean where it was, so nothing needs to change when the network is used (Srivastava et al.
+    2014, in the form called inverted dropout).  The gradient meets the same mask.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> y = tg.nn.functional.dropout(tg.Tensor(np.ones(1000)), p=0.25, rng=0)
+    >>> sorted(set(y.data.round(4).tolist()))
+    [0.0, 1.3333]
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p = {p}: a probability between 0 and 1 is expected")
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * np.zeros(x.shape, x.dtype)
+    kept = np.random.default_rng(rng).random(x.shape) >= p
+    return x * (kept / (1 - p)).astype(x.dtype)

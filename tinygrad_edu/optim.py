@@ -1,0 +1,206 @@
+"""Optimisers: SGD, Adam and AdamW.  They change the parameters in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygrad_edu.engine import edited
+from tinygrad_edu.tensor import Tensor
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+Array = NDArray[Any]
+
+
+class Optimizer:
+    """What all optimisers share: the parameters, a scratch array for each, and the loop of a step.
+
+    The scratch arrays are views of one buffer, as large as the largest parameter: a step needs no new memory.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        self.params = list(params)
+        if not self.params:
+            raise ValueError(f"{type(self).__name__}: no parameters given (a generator can be used only once)")
+        for i, p in enumerate(self.params):
+            if not isinstance(p, Tensor) or not p.is_leaf or not p.requires_grad:
+                raise TypeError(f"{type(self).__name__}: parameter {i} is not a Tensor leaf with requires_grad=True")
+        if len(set(map(id, self.params))) < len(self.params):
+            raise ValueError(f"{type(self).__name__}: a parameter is given twice; it would be updated twice")
+        _check_range("lr", lr, 0, math.inf)
+        self.lr = lr
+        largest = max(p.size * p.dtype.itemsize for p in self.params)
+        buffer = np.empty(largest, np.uint8)
+        self.scratch = [buffer[: p.size * p.dtype.itemsize].view(p.dtype).reshape(p.shape) for p in self.params]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self.params:
+            p.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for i, p in enumerate(self.params):
+            g = p.grad
+            if g is not None:
+                self.update(i, p.data, g._data if isinstance(g, Tensor) else g, self.scratch[i])
+                edited(p.data)
+
+    def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+        """Change parameter number `i` in place.  `g` stays as it is; `scratch` may be overwritten."""
+        raise NotImplementedError
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"optim: {name}={value}: a number from {low} to {high} is expected")
+
+
+class SGD(Optimizer):
+    r"""Stochastic gradient descent: p <- p - lr g.
+
+    With `momentum` mu: v <- mu v + g (v starts as g), p <- p - lr v; with `nesterov`: p <- p - lr (g + mu v).
+    `weight_decay` adds weight_decay * p to g first.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> w = tg.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tg.optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    Tensor([0.8, 1.6], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr)
+        _check_range("momentum", momentum, 0, 1)
+        _check_range("weight_decay", weight_decay, 0, math.inf)
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov=True needs a momentum above 0")
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        self.velocity: list[Array | None] = [None] * len(self.params)
+
+    def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+        rate = self.lr
+        if self.weight_decay:
+            g = np.add(np.multiply(p, self.weight_decay, out=scratch), g, out=scratch)
+        if self.momentum:
+            v = self.velocity[i]
+            if v is None:
+                v = self.velocity[i] = g.copy()
+            else:
+                v *= self.momentum
+                v += g
+            if self.nesterov:  # lr (g + mu v), one term after the other
+                p -= np.multiply(g, self.lr, out=scratch)
+                rate *= self.momentum
+            g = v
+        p -= np.multiply(g, rate, out=scratch)
+
+
+class Adam(Optimizer):
+    r"""Adam (Kingma, Ba 2015): each parameter's step is scaled by running means of its gradient and its square.
+
+    m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,
+    p <- p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)  at step t = 1, 2, ...
+
+    `weight_decay` adds weight_decay * p to g first (AdamW decays p itself instead).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> w = tg.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tg.optim.Adam([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    Tensor([0.9, 1.9], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr)
+        _check_range("betas[0]", betas[0], 0, 1)
+        _check_range("betas[1]", betas[1], 0, 1)
+        _check_range("weight_decay", weight_decay, 0, math.inf)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.steps = [0] * len(self.params)
+        self.m = [np.zeros_like(p.data) for p in self.params]
+        self.v = [np.zeros_like(p.data) for p in self.params]
+
+    def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        self.adapt(i, p, g, scratch)
+
+    def adapt(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+        """The step itself, after weight decay."""
+        b1, b2 = self.betas
+        m, v = self.m[i], self.v[i]
+        self.steps[i] += 1
+        # m <- b1 m + (1 - b1) g
+        m *= b1
+        m += np.multiply(g, 1 - b1, out=scratch)
+        # v <- b2 v + (1 - b2) g^2
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - b2
+        v *= b2
+        v += scratch
+        # p <- p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+        np.sqrt(v, out=scratch)
+        scratch *= 1 / math.sqrt(1 - b2 ** self.steps[i])
+        scratch += self.eps
+        np.divide(m, scratch, out=scratch)
+        scratch *= self.lr / (1 - b1 ** self.steps[i])
+        p -= scratch
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay (Loshchilov, Hutter 2019): p <- p - lr weight_decay p, then Adam's step.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> w = tg.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tg.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    Tensor([0.85, 1.8 ], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+        p *= 1 - self.lr * self.weight_decay
+        self.adapt(i, p, g, scratch)
