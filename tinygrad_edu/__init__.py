@@ -7,6 +7,9 @@
 array([2., 4.])
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tinygrad_edu import nn, ops, optim
 from tinygrad_edu.engine import mode as _mode
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
@@ -15,12 +18,53 @@ from tinygrad_edu.ops import *  # noqa: F403
 from tinygrad_edu.tensor import Tensor, as_tensor, backward
 from tinygrad_edu.transforms import grad
 
+if TYPE_CHECKING:
+    from tinygrad_edu import check, data, manual
+
+__all__ = [
+    "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward", "check", "data",
+    "enable_grad", "grad", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", *ops.__all__,
+]  # fmt: skip
+
 
 def no_grad() -> _mode:
-    """Record nothing: `with no_grad():`, or `@no_grad()` above a function."""
+    """Record nothing: `with no_grad():`, or `@no_grad()` above a function (a coroutine function, too).
+
+    It nests, ends with the block also after an exception, and holds for this thread and this asynchronous task only.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
     return _mode(recording=False)
 
 
 def enable_grad() -> _mode:
-    """Record again, inside of `no_grad`."""
+    """Record again, inside of `no_grad`.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    True
+    """
     return _mode(recording=True)
+
+
+def __getattr__(name: str) -> Any:
+    """`tg.check`, `tg.data` and `tg.manual` are loaded when they are first used: importing tinygrad_edu stays quick."""
+    if name in ("check", "data", "manual"):
+        return importlib.import_module(f"tinygrad_edu.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -71,7 +71,7 @@ class Node:
         value: Any,
         needs_grad: bool,
     ) -> None:
-        self.op = op
+        self.op: Any = op  # an Op; None for a leaf
         self.args = args
         self.params = params
         self.parents = parents
@@ -121,7 +121,7 @@ MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=Mode())  # noqa
 current_mode = MODE.get
 
 
-class mode:  # noqa: N801 (used like a function)
+class mode:
     """`with mode(recording=False):` changes the mode for a block, a function or a coroutine function."""
 
     def __init__(self, **changes: bool) -> None:
@@ -136,18 +136,17 @@ class mode:  # noqa: N801 (used like a function)
 
     def __call__(self, function: Function) -> Function:
         changes = self.changes
-        if inspect.iscoroutinefunction(function):
 
-            async def run(*args: Any, **kwargs: Any) -> Any:
-                with mode(**changes):
-                    return await function(*args, **kwargs)
-        else:
+        async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with mode(**changes):
+                return await function(*args, **kwargs)
 
-            def run(*args: Any, **kwargs: Any) -> Any:
-                with mode(**changes):
-                    return function(*args, **kwargs)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with mode(**changes):
+                return function(*args, **kwargs)
 
-        return functools.wraps(function)(run)  # type: ignore[return-value]  # wraps keeps the signature
+        chosen: Any = run_coroutine if inspect.iscoroutinefunction(function) else run
+        return functools.wraps(function)(chosen)  # type: ignore[return-value]  # wraps keeps the signature
 
 
 def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = None) -> Any:
@@ -193,7 +192,7 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
         value = op.forward(x, y)
     except REFUSALS as error:
         raise op.explain(error, [x, y], None) from None
-    if x_node is not None and x_node.needs_grad or y_node is not None and y_node.needs_grad:
+    if (x_node is not None and x_node.needs_grad) or (y_node is not None and y_node.needs_grad):
         mode = current_mode()
         if mode.recording and op.differentiable and not mode.everything:
             out = new(result_class)
@@ -288,7 +287,6 @@ def check_unedited(node: Node, useful: set[Node] | None) -> None:
     if not stale:
         return
     op = node.op
-    assert op is not None
     for parent, rule in zip(node.parents, op.vjps):
         if parent is None or not parent.needs_grad or rule is None or (useful is not None and parent not in useful):
             continue
@@ -417,7 +415,6 @@ def leading_to(wanted: set[Node], roots: Iterable[Node]) -> set[Node]:
 def as_tensors(node: Node) -> tuple[Any, list[Any]]:
     """Output and arguments of a Node as Tensors again, so that what the rules do with them is recorded."""
     op = node.op
-    assert op is not None
     args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
     if op.residual:  # recomputed, so that derivatives flow through it: what the forward kept is a constant
         args.append(op.residual(*args, **(node.params or {})))

@@ -160,7 +160,7 @@ class Op(Generic[P]):
         self.__doc__ = shown.__doc__
         self.__module__ = getattr(shown, "__module__", __name__)
         self.__wrapped__ = shown  # where inspect.signature finds the signature
-        self.arity = None if isinstance(vjps, Each) else len(self.vjps)
+        self.arity = None if isinstance(vjps, Each) else len(vjps)
         self.differentiable = self.arity is None or any(self.vjps)
         parameters = list(inspect.signature(shown).parameters.values())
         named = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]

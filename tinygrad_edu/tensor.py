@@ -58,7 +58,11 @@ class Tensor(Value):
     __slots__ = ()
 
     def __init__(
-        self, data: ArrayLike | Tensor, requires_grad: bool = False, dtype: DTypeLike = None, name: str | None = None
+        self,
+        data: ArrayLike | Tensor,
+        requires_grad: bool = False,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
     ) -> None:
         array = plain(np.array(data._data if isinstance(data, Value) else data, dtype=dtype))
         self._data = array if array.ndim else array[()]
@@ -78,7 +82,7 @@ class Tensor(Value):
         """
         if type(self._data) is not np.ndarray:
             self._hold(np.array(self._data))
-        return self._data  # type: ignore[no-any-return]
+        return self._data
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -88,7 +92,7 @@ class Tensor(Value):
                 "gradients wrong. Detach it first: t = t.detach()."
             )
         if values is self._data:  # `t.data -= step` has already written to this memory
-            engine.edited(self._data)
+            engine.edited(self.data)
             return
         array = np.asarray(values, dtype=self._data.dtype)
         if array.shape != self.shape:
@@ -103,22 +107,22 @@ class Tensor(Value):
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._data.shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._data.ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size  # type: ignore[no-any-return]
+        return self._data.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements."""
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._data.dtype
 
     @property
     def name(self) -> str | None:
@@ -266,7 +270,7 @@ class Tensor(Value):
 
     # ------------------------------------------------------------------------------------- NumPy
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """`np.asarray(t)`: the values, if no gradient is lost by that."""
         if self.requires_grad:
             raise GraphError(
@@ -280,59 +284,48 @@ class Tensor(Value):
             return _call_numpy(REDUCE[ufunc], f"np.{ufunc.__name__}.reduce", inputs, {"axis": 0, **kwargs})
         function = NUMPY.get(ufunc) if method == "__call__" else None
         name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        if function is None:
-            raise TypeError(
-                f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() for "
-                "the values alone."
-            )
         return _call_numpy(function, name, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        name = f"np.{function.__name__}"
-        if function in NUMPY:
-            return _call_numpy(NUMPY[function], name, args, kwargs)
-        raise TypeError(
-            f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() for "
-            "the values alone."
-        )
+        return _call_numpy(NUMPY.get(function), f"np.{function.__name__}", args, kwargs)
 
     # --------------------------------------------------------------------------------- operators
 
     def __add__(self, other: Any) -> Tensor:
-        return apply2(ops.add, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.add, self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return apply2(ops.add, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.add, other, self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return apply2(ops.subtract, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.subtract, self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return apply2(ops.subtract, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.subtract, other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        return apply2(ops.multiply, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.multiply, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return apply2(ops.multiply, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.multiply, other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return apply2(ops.divide, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return apply2(ops.divide, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.divide, other, self)
 
     def __pow__(self, other: Any) -> Tensor:
-        return apply2(ops.power, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.power, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return apply2(ops.power, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.power, other, self)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return apply2(ops.matmul, self, other)  # type: ignore[no-any-return]
+        return apply2(ops.matmul, self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return apply2(ops.matmul, other, self)  # type: ignore[no-any-return]
+        return apply2(ops.matmul, other, self)
 
     def __neg__(self) -> Tensor:
         return ops.negative(self)
@@ -399,7 +392,7 @@ class Tensor(Value):
         return int(self._data)
 
     def __index__(self) -> int:
-        return self._data.__index__()  # type: ignore[no-any-return]
+        return self._data.__index__()
 
     # ----------------------------------------------------------------------------------- methods
 
@@ -411,7 +404,7 @@ class Tensor(Value):
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
-        return ops.matrix_transpose(self)  # type: ignore[no-any-return]
+        return ops.matrix_transpose(self)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
@@ -521,7 +514,7 @@ class Tensor(Value):
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes exchanged."""
-        return ops.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
+        return ops.swapaxes(self, axis1, axis2)
 
     def squeeze(self, axis: Axis = None) -> Tensor:
         """Without the axes of size one."""
@@ -529,7 +522,7 @@ class Tensor(Value):
 
     def ravel(self) -> Tensor:
         """All numbers in one row."""
-        return ops.ravel(self)  # type: ignore[no-any-return]
+        return ops.ravel(self)
 
     flatten = ravel
 
@@ -539,7 +532,7 @@ class Tensor(Value):
 
     def dot(self, other: Any) -> Tensor:
         """Product of scalars, vectors or matrices."""
-        return ops.dot(self, other)  # type: ignore[no-any-return]
+        return ops.dot(self, other)
 
     # ------------------------------------------------------------------------------- shown, copied
 
@@ -561,8 +554,7 @@ class Tensor(Value):
 
     def __reduce__(self) -> Any:
         """Copying and pickling keep data, dtype, name and flag of a leaf; its gradient stays behind."""
-        if not self.is_leaf:
-            assert self._node is not None and self._node.op is not None
+        if self._node is not None and self._node.op is not None:
             raise GraphError(
                 f"copy: this tensor is the result of {self._node.op.name}, and a copy would lose its history. "
                 "Copy t.detach(), or use t.copy() to stay in the graph."
@@ -592,7 +584,7 @@ def _constant(array: Any) -> Tensor:
     return tensor
 
 
-def as_tensor(data: ArrayLike | Tensor, dtype: DTypeLike = None) -> Tensor:
+def as_tensor(data: ArrayLike | Tensor, dtype: DTypeLike | None = None) -> Tensor:
     """A Tensor that shares memory with `data` where it can: itself, if it is one already.
 
     Examples
@@ -619,8 +611,13 @@ REDUCE: dict[np.ufunc, Callable[..., Any]] = {
 }
 
 
-def _call_numpy(function: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call what a NumPy function means here; a keyword that has no gradient is refused."""
+def _call_numpy(function: Callable[..., Any] | None, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call what a NumPy function means here.  What would lose a gradient is refused."""
+    if function is None:
+        raise TypeError(
+            f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() "
+            "for the values alone."
+        )
     for keyword in ("out", "where", "casting", "initial", "order", "subok"):
         if keyword in kwargs:
             raise TypeError(f"{name}: {keyword}= cannot be recorded; use t.numpy() if no gradient is needed")

@@ -85,9 +85,7 @@ def test_nan_stays_nan(name):
 
 
 @every_activation
-@pytest.mark.parametrize(
-    ("dtype", "result"), [("f4", "f4"), ("f8", "f8"), ("i8", "f8"), ("f2", "f8"), ("?", "f8")]
-)
+@pytest.mark.parametrize(("dtype", "result"), [("f4", "f4"), ("f8", "f8"), ("i8", "f8"), ("f2", "f8"), ("?", "f8")])
 @pytest.mark.parametrize("shape", [(), (3,), (0, 2)])
 def test_dtype_and_shape(name, dtype, result, shape):
     u = np.ones(shape, dtype)

@@ -91,9 +91,7 @@ def test_both_routes_to_the_output_delta_agree(pair, shape):
     _, T = outputs_and_targets(shape)
     U = np.random.default_rng(2).normal(size=shape)
     # The long way divides by y > 0.05 and multiplies by it again, a few eps each on numbers of order 1.
-    np.testing.assert_allclose(
-        output_delta(U, T, *pair), output_delta(U, T, *pair, fused=False), rtol=0, atol=2e-15
-    )
+    np.testing.assert_allclose(output_delta(U, T, *pair), output_delta(U, T, *pair, fused=False), rtol=0, atol=2e-15)
 
 
 def test_the_routes_are_not_one_and_the_same():
@@ -101,9 +99,7 @@ def test_the_routes_are_not_one_and_the_same():
     short = output_delta([1000.0, -1000.0], [0.0, 1.0], "softmax", "cross_entropy_sum")
     assert short.tolist() == [1, -1]
     with np.errstate(invalid="ignore"):
-        assert np.isnan(
-            output_delta([1000.0, -1000.0], [0.0, 1.0], "softmax", "cross_entropy_sum", fused=False)
-        ).all()
+        assert np.isnan(output_delta([1000.0, -1000.0], [0.0, 1.0], "softmax", "cross_entropy_sum", fused=False)).all()
 
 
 @pytest.mark.parametrize("name", ["cross_entropy_sum", "cross_entropy_mean"])
@@ -153,9 +149,7 @@ def test_dtype_follows_the_outputs(table):
     for value, gradient in table.values():
         assert value(Y, T).dtype == gradient(Y, T).dtype == np.float32
         assert (
-            value(Y.astype("f8"), T.astype("f4")).dtype
-            == gradient(Y.astype("f8"), T.astype("i8")).dtype
-            == np.float64
+            value(Y.astype("f8"), T.astype("f4")).dtype == gradient(Y.astype("f8"), T.astype("i8")).dtype == np.float64
         )
 
 
@@ -186,9 +180,7 @@ def test_one_hot():
     assert one_hot(np.array([3], np.uint8), 4).dtype == np.float64
 
 
-@pytest.mark.parametrize(
-    ("labels", "label", "position"), [([0, 1, 9, 10], 10, 3), ([0, -1], -1, 1), (3, 3, 0)]
-)
+@pytest.mark.parametrize(("labels", "label", "position"), [([0, 1, 9, 10], 10, 3), ([0, -1], -1, 1), (3, 3, 0)])
 def test_one_hot_names_the_label_and_its_position(labels, label, position):
     classes = 10 if label == 10 else 3
     with pytest.raises(ValueError, match=f"label {label} at position {position} is outside 0..{classes - 1}"):

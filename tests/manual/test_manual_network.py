@@ -78,9 +78,7 @@ def assert_gradients_are_slopes(net, X, T, is_slope, fused=True):
 @conventions
 @batches
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
-@pytest.mark.parametrize(
-    ("output", "loss"), [*FUSED, *(("identity", loss) for loss in SQUARES)], ids=lambda name: name
-)
+@pytest.mark.parametrize(("output", "loss"), [*FUSED, *(("identity", loss) for loss in SQUARES)], ids=lambda name: name)
 def test_every_hidden_activation(hidden, output, loss, convention, n, is_slope):
     net, X, T = problem([hidden, hidden, output], loss, convention, n)
     assert_gradients_are_slopes(net, X, T, is_slope)
@@ -135,8 +133,7 @@ def test_a_summed_loss_sums_the_gradients_of_its_samples(convention):
     net, X, T = problem(["relu", "tanh", "softmax"], "cross_entropy_sum", convention, 3)
     whole = net.backward(net.forward(X), T)
     singles = [
-        net.backward(net.forward(x), t)
-        for x, t in zip(*((X, T) if convention == "rows" else (X.T, T.T)), strict=True)
+        net.backward(net.forward(x), t) for x, t in zip(*((X, T) if convention == "rows" else (X.T, T.T)), strict=True)
     ]
     for layer in range(1, net.L + 1):
         # Three terms in another order.
@@ -324,9 +321,7 @@ def test_inputs_and_targets_that_do_not_fit_raise():
         columns.forward(np.zeros((5, 2)))
     f = net.forward(np.zeros((5, 2)))
     for use in (net.backward, net.loss_value):
-        with pytest.raises(
-            ValueError, match=r"T has shape \(5,\), and the network's output \(5, 1\).*one_hot"
-        ):
+        with pytest.raises(ValueError, match=r"T has shape \(5,\), and the network's output \(5, 1\).*one_hot"):
             use(f, np.zeros(5))
 
 

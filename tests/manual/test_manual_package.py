@@ -47,9 +47,7 @@ def test_doctests_run(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_every_public_function_and_class_has_an_example(name):
     module = importlib.import_module(name)
-    for member_name, member in inspect.getmembers(
-        module, lambda m: inspect.isfunction(m) or inspect.isclass(m)
-    ):
+    for member_name, member in inspect.getmembers(module, lambda m: inspect.isfunction(m) or inspect.isclass(m)):
         if member.__module__ == name and not member_name.startswith("_"):
             assert ">>>" in (member.__doc__ or ""), f"{name}.{member_name}"
 

@@ -30,9 +30,7 @@ def loss_value(net, X, T):
 def test_a_step_lowers_the_loss_by_eta_times_the_squared_gradient(convention):
     net, X, T = xor_network(convention=convention)
     gradients = net.backward(net.forward(X), T).named()
-    squared = sum(
-        (g**2).sum() for name, g in gradients.items() if name.startswith("d") and "delta" not in name
-    )
+    squared = sum((g**2).sum() for name, g in gradients.items() if name.startswith("d") and "delta" not in name)
     eta = 1e-6
     fall = loss_value(net, X, T) - loss_value(step(net, X, T, eta), X, T)
     # The next term of Taylor's series is eta smaller, and the losses' difference is good to 1e-10.

@@ -69,9 +69,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         dtype = _TYPES[code]
         sizes = take(stream, 4 * ndim)
         if len(sizes) < 4 * ndim:
-            raise DataError(
-                f"{path.name}: {ndim} sizes of 4 bytes expected, {len(sizes)} bytes found: truncated."
-            )
+            raise DataError(f"{path.name}: {ndim} sizes of 4 bytes expected, {len(sizes)} bytes found: truncated.")
         shape = tuple(np.frombuffer(sizes, ">u4").tolist())
         expected = math.prod(shape) * dtype.itemsize
         data = take(stream, expected)

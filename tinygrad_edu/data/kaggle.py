@@ -64,9 +64,7 @@ def _check_header(name: str, line: bytes) -> None:
         meaning = "it is missing, the first line holds numbers"
     else:
         meaning = looks_like(header[:4])
-    raise DataError(
-        f"{name}: the header must be label,pixel0,...,pixel783; found {_shown(header)}: {meaning}."
-    )
+    raise DataError(f"{name}: the header must be label,pixel0,...,pixel783; found {_shown(header)}: {meaning}.")
 
 
 def _shown(text: bytes) -> str:

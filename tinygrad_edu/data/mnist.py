@@ -123,9 +123,7 @@ def _read(file: Path, expected: int) -> NDArray[Any]:
     if found != expected:
         kind = _KINDS.get(found, f"{array.dtype} in {array.ndim} dimensions")
         wanted = _KINDS[expected].split()[1] + "s"
-        raise DataError(
-            f"{file.name}: this is {kind} (magic {found}), {wanted} (magic {expected}) are expected."
-        )
+        raise DataError(f"{file.name}: this is {kind} (magic {found}), {wanted} (magic {expected}) are expected.")
     return array
 
 
@@ -133,8 +131,7 @@ def _from_csv(file: Path, held_out: int, rng: int | np.random.Generator | None) 
     images, labels = read_kaggle(file)
     if not 0 < held_out < len(images):
         raise DataError(
-            f"{file.name}: held_out={held_out:,} of {len(images):,} images; "
-            "at least one must be left on either side."
+            f"{file.name}: held_out={held_out:,} of {len(images):,} images; at least one must be left on either side."
         )
     order = np.random.default_rng(rng).permutation(len(images))
     test, train = order[:held_out], order[held_out:]

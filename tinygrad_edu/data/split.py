@@ -39,9 +39,7 @@ class Split:
         )
 
 
-def rows_of_pixels(
-    images: NDArray[Any], darkest: float, dtype: DTypeLike, scale: tuple[float, float]
-) -> NDArray[Any]:
+def rows_of_pixels(images: NDArray[Any], darkest: float, dtype: DTypeLike, scale: tuple[float, float]) -> NDArray[Any]:
     """Images (n, height, width) with pixels in 0..darkest as rows (n, features) of floats in `scale`.
 
     The lowest pixel, 0, becomes scale[0] and the highest, `darkest`, becomes scale[1]. Raises DataError if

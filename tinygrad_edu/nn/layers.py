@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -194,7 +195,7 @@ class Sequential(Module):
         return sum(1 for _ in self)
 
     def __getitem__(self, i: int) -> Module:
-        return list(self)[i]  # type: ignore[no-any-return]
+        return list(self)[i]
 
 
 # Activations by name, for MLP and scripts.
@@ -216,7 +217,9 @@ def _activation(activation: Activation) -> Module:
     if not isinstance(activation, str):
         return activation()
     if activation not in ACTIVATIONS:
-        raise ValueError(f"MLP: activation {activation!r} is unknown; one of {', '.join(ACTIVATIONS)}, or a Module class")
+        raise ValueError(
+            f"MLP: activation {activation!r} is unknown; one of {', '.join(ACTIVATIONS)}, or a Module class"
+        )
     return ACTIVATIONS[activation]()
 
 
@@ -268,7 +271,7 @@ class MLP(Module):
         if len(activations) != hidden:
             raise ValueError(f"MLP: {len(activations)} activations for {hidden} hidden layers")
         rng = np.random.default_rng(rng)
-        for i, (m, n) in enumerate(zip(sizes, sizes[1:]), start=1):
+        for i, (m, n) in enumerate(itertools.pairwise(sizes), start=1):
             layer = Linear(m, n, bias, weight_init=weight_init, bias_init=bias_init, rng=rng, dtype=dtype)
             setattr(self, f"fc{i}", layer)
             if i <= hidden:

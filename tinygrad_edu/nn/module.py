@@ -27,7 +27,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: ArrayLike | Tensor, dtype: DTypeLike = None, name: str | None = None) -> None:
+    def __init__(self, data: ArrayLike | Tensor, dtype: DTypeLike | None = None, name: str | None = None) -> None:
         super().__init__(data, requires_grad=True, dtype=dtype, name=name)
 
 
@@ -141,7 +141,9 @@ class Module:
         own = dict(self._named_tensors())
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
-            raise KeyError(f"load_state_dict: missing {sorted(missing) or 'nothing'}, unknown {sorted(unknown) or 'nothing'}")
+            raise KeyError(
+                f"load_state_dict: missing {sorted(missing) or 'nothing'}, unknown {sorted(unknown) or 'nothing'}"
+            )
         for path, tensor in own.items():
             if np.shape(state[path]) != tensor.shape:
                 raise ShapeError(f"load_state_dict: {path} has shape {tensor.shape}, the state {np.shape(state[path])}")

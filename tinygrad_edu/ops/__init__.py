@@ -1,5 +1,6 @@
 """The operations, one family to a file.  Each is defined once: forward, vjps, notation, samples."""
 
+from tinygrad_edu.ops import activations, arithmetic, elementwise, indexing, linalg, losses, reductions, shaping
 from tinygrad_edu.ops.activations import *  # noqa: F403
 from tinygrad_edu.ops.arithmetic import *  # noqa: F403
 from tinygrad_edu.ops.elementwise import *  # noqa: F403
@@ -8,3 +9,6 @@ from tinygrad_edu.ops.linalg import *  # noqa: F403
 from tinygrad_edu.ops.losses import *  # noqa: F403
 from tinygrad_edu.ops.reductions import *  # noqa: F403
 from tinygrad_edu.ops.shaping import *  # noqa: F403
+
+families = (arithmetic, elementwise, reductions, linalg, shaping, indexing, activations, losses)
+__all__ = [name for family in families for name in family.__all__]

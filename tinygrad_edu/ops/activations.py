@@ -71,7 +71,6 @@ def sigmoid(x: Operand) -> Any:
         return 1 / (1 + np.exp(-x))
 
 
-
 @operation(
     vjps=[lambda g, y, x: g * sigmoid(x)],
     notation=Notation("softplus(<x>)", r"\operatorname{softplus}(<x>)"),

@@ -9,8 +9,8 @@ import numpy as np
 from tinygrad_edu.op import SUM, Notation, Op, between, distinct, normal, operation, sample
 
 __all__ = [
-    "abs", "clip", "cos", "equal", "exp", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal",
-    "log", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "not_equal", "sign", "sin", "sqrt", "tanh",
+    "abs", "clip", "cos", "equal", "exp", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less",
+    "less_equal", "log", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "not_equal", "sign", "sin", "sqrt", "tanh",
     "where",
 ]  # fmt: skip
 

@@ -38,9 +38,8 @@ def _is_basic(index: Any) -> bool:
     return all(isinstance(i, BASIC) and not isinstance(i, bool) for i in parts)
 
 
-
 @operation(
-    vjps=[lambda g, y, x, index: scatter_add(g, index=index, shape=x.shape)],
+    vjps=[lambda g, y, x, index: put_back(g, index, x.shape)],
     notation=Notation("<x>[<index>]", r"<x>_{<index>}"),
     samples=[
         sample(normal(3, 4), index=1),
@@ -65,6 +64,11 @@ def getitem(x: Operand, index: Any) -> Any:
     array([2., 1., 0.])
     """
     return x[index]
+
+
+def put_back(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with g where it was taken."""
+    return scatter_add(g, index=index, shape=shape)
 
 
 @operation(

@@ -20,8 +20,8 @@ from tinygrad_edu.ops.activations import log_softmax, sigmoid, softmax
 from tinygrad_edu.ops.shaping import moveaxis
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "half_mse_loss", "mse_loss", "nll_loss",
-    "one_hot",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "half_mse_loss", "mse_loss",
+    "nll_loss", "one_hot",
 ]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
@@ -162,7 +162,8 @@ def _error(p: Any, targets: Any) -> Any:
     residual=lambda z, t, reduction: _error(softmax(z), t),
     door=_classes_door,
     notation=Notation(
-        "-1/n sum[ <targets> log softmax(<logits>) ]", r"-\frac{1}{n} \sum <targets> \log \operatorname{softmax}(<logits>)"
+        "-1/n sum[ <targets> log softmax(<logits>) ]",
+        r"-\frac{1}{n} \sum <targets> \log \operatorname{softmax}(<logits>)",
     ),
     samples=[
         sample(normal(4, 3), np.array([0, 2, 1, 2]), reduction="mean"),
@@ -281,6 +282,11 @@ def _check_equal(name: str, prediction: Any, target: Any) -> None:
         )
 
 
+@np.errstate(divide="ignore")
+def _logit(y: Any) -> Any:
+    return np.maximum(np.log(y), -100) - np.maximum(np.log(1 - y), -100)
+
+
 @operation(
     name="binary_cross_entropy",
     vjps=[
@@ -302,16 +308,11 @@ def _bce(prediction: Any, target: Any, reduction: str) -> Any:
     y, t = prediction, target
     if np.any((y < 0) | (y > 1)):
         raise ValueError(
-            "binary_cross_entropy: a prediction is outside 0..1; use binary_cross_entropy_with_logits for pre-activations"
+            "binary_cross_entropy: a prediction is outside 0..1; use binary_cross_entropy_with_logits for logits"
         )
     with np.errstate(divide="ignore"):
         losses = -(t * np.maximum(np.log(y), -100) + (1 - t) * np.maximum(np.log1p(-y), -100))
     return _reduce(losses, reduction)
-
-
-@np.errstate(divide="ignore")
-def _logit(y: Any) -> Any:
-    return np.maximum(np.log(y), -100) - np.maximum(np.log(1 - y), -100)
 
 
 def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduction = "mean") -> Any:
@@ -320,7 +321,8 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
     Shapes: prediction and target are equal; targets lie in 0..1.  A logarithm below -100 counts as -100, so that a
     confident mistake costs much, but not infinitely much (PyTorch does the same).
 
-    Gradient: dL/dy = g/n (y - t) / (y (1 - y)), the denominator at least 1e-12; through the sigmoid that made y, this is (y - t)/n.
+    Gradient: dL/dy = g/n (y - t) / (y (1 - y)), the denominator at least 1e-12; through the
+    sigmoid that made y, this is (y - t)/n.
 
     Examples
     --------

@@ -12,11 +12,17 @@ import numpy as np
 
 from tinygrad_edu.op import Notation, distinct, normal, operation, sample
 
-__all__ = [
-    "all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "std", "sum", "var"]
+__all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "std", "sum", "var"]
 
 Operand = Any  # a Tensor, an array or a number
 Axis = int | tuple[int, ...] | None
+
+# The reductions of the ufuncs take a quarter of the time of np.sum, np.max, ... (which call them).
+_add: Any = np.add
+_maximum: Any = np.maximum
+_minimum: Any = np.minimum
+_logical_and: Any = np.logical_and
+_logical_or: Any = np.logical_or
 
 REDUCED = [
     sample(normal(3, 4)),
@@ -87,7 +93,7 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.sum(tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.])
     """
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return _add.reduce(x, axis=axis, keepdims=keepdims)
 
 
 @operation(
@@ -136,7 +142,7 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.max(tg.Tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
     Tensor([3., 4.])
     """
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+    return _maximum.reduce(x, axis=axis, keepdims=keepdims)
 
 
 @operation(
@@ -157,7 +163,7 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.min(tg.Tensor([[1.0, 4.0], [3.0, 2.0]]), axis=0)
     Tensor([1., 2.])
     """
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+    return _minimum.reduce(x, axis=axis, keepdims=keepdims)
 
 
 def _deviation(x: Any, axis: Axis) -> Any:
@@ -251,7 +257,7 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     m = np.max(x, axis=axis, keepdims=True)
     m = np.where(np.isfinite(m), m, 0)
     with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf and e^inf = inf are what is meant
-        value = m + np.log(np.add.reduce(np.exp(x - m), axis=axis, keepdims=True))
+        value = m + np.log(_add.reduce(np.exp(x - m), axis=axis, keepdims=True))
     return value if keepdims else np.squeeze(value, axis=_axes(value.shape, axis))
 
 
@@ -295,7 +301,7 @@ def all(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.all(tg.Tensor([1.0, 4.0]) > 0)
     Tensor(True)
     """
-    return np.logical_and.reduce(x, axis=axis, keepdims=keepdims)
+    return _logical_and.reduce(x, axis=axis, keepdims=keepdims)
 
 
 @operation(numpy=[np.any], vjps=[None])
@@ -308,4 +314,4 @@ def any(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.any(tg.Tensor([1.0, 4.0]) > 2)
     Tensor(True)
     """
-    return np.logical_or.reduce(x, axis=axis, keepdims=keepdims)
+    return _logical_or.reduce(x, axis=axis, keepdims=keepdims)
