@@ -17,7 +17,7 @@ import functools
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -173,9 +173,10 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
         value = op.forward(*args) if params is None else op.forward(*args, **params)
     except REFUSALS as error:
         raise op.explain(error, args, params) from None
-    if not tensors:
-        return value[0] if op.residual else value
-    return record(op, args, params, parents, value, needs_grad)
+    if op.residual is not None:  # a fused operation returns its value, and what its rules will need
+        value, kept = value
+        args.append(kept)
+    return result(op, args, params, parents, value, needs_grad) if tensors else value
 
 
 def apply2(op: Op[Any], a: Any, b: Any) -> Any:
@@ -192,28 +193,14 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
         value = op.forward(x, y)
     except REFUSALS as error:
         raise op.explain(error, [x, y], None) from None
-    if (x_node is not None and x_node.needs_grad) or (y_node is not None and y_node.needs_grad):
-        mode = current_mode()
-        if mode.recording and op.differentiable and not mode.everything:
-            out = new(result_class)
-            out._data = value
-            out._node = Node(op, (x, y), None, (x_node, y_node), value, True)
-            return out
-    return record(op, [x, y], None, [x_node, y_node], value, False)
+    needs_grad = x_node is not None and x_node.needs_grad or y_node is not None and y_node.needs_grad
+    return result(op, (x, y), None, (x_node, y_node), value, needs_grad)
 
 
-def record(
-    op: Op[Any],
-    args: list[Any],
-    params: dict[str, Any] | None,
-    parents: list[Node | None],
-    value: Any,
-    needs_grad: bool,
+def result(
+    op: Op[Any], args: Sequence[Any], params: dict[str, Any] | None, parents: Sequence[Any], value: Any, needs_grad: bool
 ) -> Value:
-    """Make the Tensor of a result, with its Node if it is to be recorded."""
-    if op.residual:  # the forward of a fused operation returns (value, what its rules will need)
-        value, kept = value
-        args.append(kept)
+    """The Tensor of a result, with its Node if it is to be recorded."""
     out = new(result_class)
     out._data = value
     out._node = None
@@ -254,14 +241,16 @@ def owner(array: Any) -> Any:
     return array
 
 
-def edited(array: ndarray) -> None:
-    """Note that `array`'s memory has just been written to."""
+def edited(*arrays: ndarray) -> None:
+    """Note that the memory of these arrays has just been written to."""
     global last_edit
     last_edit = tick()
-    memory = owner(array)
-    known = edits.get(id(memory))
-    reference = known[0] if known is not None and known[0]() is memory else weakref.ref(memory, _forget(id(memory)))
-    edits[id(memory)] = (reference, last_edit)
+    for array in arrays:
+        memory = owner(array)
+        key = id(memory)
+        known = edits.get(key)
+        reference = known[0] if known is not None and known[0]() is memory else weakref.ref(memory, _forget(key))
+        edits[key] = (reference, last_edit)
 
 
 def _forget(key: int) -> Callable[[Any], None]:
@@ -325,8 +314,8 @@ def sweep(
     place only into arrays that no one else can see.  With `create_graph` the rules get Tensors instead of
     arrays, and the same lines of NumPy record themselves.
     """
-    wanted = set(targets) if targets is not None else set()
-    useful = leading_to(wanted, [node for node, _ in roots]) if targets is not None else None
+    wanted: Collection[Node] = () if targets is None else set(targets)
+    useful = None if targets is None else leading_to(wanted, [node for node, _ in roots])
     found: dict[Node, Any] = {}
     pending: dict[Node, Any] = {}  # gradients that are still being added up
     shared: set[Node] = set()  # those of them whose array somebody else may see
@@ -348,7 +337,7 @@ def sweep(
             g = run_hooks(node, g)
             shared.add(node)
         if node in wanted or (notes is not None and notes.retain):
-            found[node] = g if create_graph else own(g, node in shared)
+            found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
         op, args, parents, params, y = node.op, node.args, node.parents, node.params, node.value
         if args is None:
             raise GraphError(
@@ -365,8 +354,8 @@ def sweep(
             if useful is not None and parent not in useful:
                 continue
             c = rule(g, y, *args) if params is None else rule(g, y, *args, **params)
-            kind = type(c)
-            if kind is ndarray or kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
+            kind = type(c)  # NumPy scalars of one type have one shape and dtype
+            if kind is not type(arg) or (kind is ndarray and (c.shape != arg.shape or c.dtype is not arg.dtype)):
                 c = fit(c, arg, op)
             if parent not in pending:
                 pending[parent] = c
@@ -387,7 +376,8 @@ def sweep(
         if node.notes is not None and node.notes.hooks:
             g = run_hooks(node, g)
             shared.add(node)
-        found[node] = g if create_graph else own(g, node in shared)
+        # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
+        found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
     return found
 
 
@@ -403,7 +393,7 @@ def ancestors(nodes: Iterable[Node]) -> set[Node]:
     return seen
 
 
-def leading_to(wanted: set[Node], roots: Iterable[Node]) -> set[Node]:
+def leading_to(wanted: Iterable[Node], roots: Iterable[Node]) -> set[Node]:
     """The Nodes between `roots` and `wanted`: those whose gradients are needed on the way."""
     useful = set(wanted)
     for node in sorted(ancestors(roots), key=lambda node: node.order):  # parents are decided before children
@@ -427,11 +417,6 @@ def tensor_of(node: Node, data: Any) -> Value:
     out._data = data
     out._node = node
     return out
-
-
-def own(g: Any, shared: bool) -> Any:
-    """A gradient that its holder may keep and edit: writable memory that nothing else points to."""
-    return np.array(g) if shared or type(g) is not ndarray or g.base is not None else g
 
 
 def run_hooks(node: Node, g: Any) -> Any:

@@ -45,11 +45,14 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        changed = []
         for i, p in enumerate(self.params):
             g = p.grad
             if g is not None:
-                self.update(i, p.data, g._data if isinstance(g, Tensor) else g, self.scratch[i])
-                edited(p.data)
+                array = p.data
+                self.update(i, array, g._data if isinstance(g, Tensor) else g, self.scratch[i])
+                changed.append(array)
+        edited(*changed)
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         """Change parameter number `i` in place.  `g` stays as it is; `scratch` may be overwritten."""

@@ -234,7 +234,10 @@ class Tensor(Value):
         >>> x.grad
         array(6.)
         """
-        backward([self], None if gradient is None else [gradient], retain_graph, create_graph)
+        if create_graph:
+            backward([self], [gradient], retain_graph, create_graph)
+        else:  # the short way: it is worth 1 us
+            _deliver(sweep((_root(self, gradient, False),), None, bool(retain_graph)), False)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result, too: `backward` will leave it in `.grad`."""
@@ -642,8 +645,13 @@ def backward(
     >>> x.grad
     array(8.)
     """
-    for node, g in sweep_from(outputs, gradients, None, retain_graph, create_graph).items():
-        notes = node.note()
+    _deliver(sweep_from(outputs, gradients, None, retain_graph, create_graph), create_graph)
+
+
+def _deliver(found: dict[Node, Any], create_graph: bool) -> None:
+    """Add the gradients that a sweep has found to those that the leaves have already."""
+    for node, g in found.items():
+        notes = node.notes or node.note()
         if notes.grad is None:
             notes.grad = g
         elif create_graph or isinstance(notes.grad, Tensor):
@@ -659,7 +667,7 @@ def sweep_from(
     retain_graph: bool | None,
     create_graph: bool,
 ) -> dict[Node, Any]:
-    """The engine's sweep, from Tensors and checked cotangents."""
+    """The engine's sweep, from Tensors and cotangents that are checked here."""
     if gradients is None:
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
@@ -675,24 +683,25 @@ def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: boo
     """Where a sweep begins: the output's Node and its cotangent."""
     if not isinstance(output, Tensor):
         raise TypeError(f"backward: a {type(output).__name__} has no gradient; a Tensor is expected")
-    if output._node is None or not output._node.needs_grad:
+    node, value = output._node, output._data
+    if node is None or not node.needs_grad:
         raise GraphError(
             "backward: this tensor does not depend on anything that needs a gradient. Make a leaf with "
             "requires_grad=True, and compute outside no_grad."
         )
     if gradient is None:
-        if output.size != 1:
+        if value.size != 1:
             raise ShapeError(
-                f"backward: the output has shape {output.shape}; only a scalar has a gradient by itself. "
-                f"Reduce it (t.sum(), t.mean()) or give a gradient of shape {output.shape}."
+                f"backward: the output has shape {value.shape}; only a scalar has a gradient by itself. "
+                f"Reduce it (t.sum(), t.mean()) or give a gradient of shape {value.shape}."
             )
-        g: Any = np.ones(output.shape, output.dtype) if output.ndim else output.dtype.type(1)
+        g: Any = np.ones(value.shape, value.dtype) if value.ndim else value.dtype.type(1)
     else:
-        g = gradient._data if isinstance(gradient, Tensor) else plain(np.asarray(gradient))
-        if g.shape != output.shape:
-            raise ShapeError(f"backward: a gradient of shape {g.shape} for an output of shape {output.shape}")
-        if g.dtype != output.dtype:
-            g = g.astype(output.dtype)
+        g = gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient)
+        if g.shape != value.shape:
+            raise ShapeError(f"backward: a gradient of shape {g.shape} for an output of shape {value.shape}")
+        if g.dtype != value.dtype:
+            g = plain(g).astype(value.dtype)
     if create_graph:
-        g = gradient.astype(output.dtype) if isinstance(gradient, Tensor) else _constant(g)
-    return output._node, g
+        g = gradient.astype(value.dtype) if isinstance(gradient, Tensor) else _constant(g)
+    return node, g

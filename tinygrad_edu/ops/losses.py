@@ -123,10 +123,14 @@ def _distribution(targets: Any, scores: Any) -> Any:
     return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
 
 
+def _own(labels: Any) -> Any:
+    """The index of each sample's own class in scores (samples, classes)."""
+    return np.arange(labels.size), labels.reshape(-1)
+
+
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    rows = scores.reshape((-1, scores.shape[-1]))
-    return rows[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+    return scores.reshape((-1, scores.shape[-1]))[_own(labels)].reshape(labels.shape)
 
 
 def _expected(scores: Any, targets: Any) -> Any:
@@ -176,14 +180,17 @@ def _error(p: Any, targets: Any) -> Any:
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes("cross_entropy", logits, targets)
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    p = np.exp(shifted)
+    p = np.exp(shifted, order="C")
     total = np.add.reduce(p, axis=-1, keepdims=True)
     p /= total
     losses = np.log(total).reshape(total.shape[:-1])
     if _is_labels(targets):
-        losses -= _picked(shifted, targets)
-    else:
-        losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
+        own = _own(targets)
+        classes = (-1, p.shape[-1])
+        losses = losses - shifted.reshape(classes)[own].reshape(targets.shape)
+        p.reshape(classes)[own] -= 1  # p - t, in place
+        return _reduce(losses, reduction), p
+    losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
     return _reduce(losses, reduction), _error(p, targets)
 
 
@@ -221,16 +228,17 @@ def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mea
     array([[-0.0596,  0.0596],
            [ 0.25  , -0.25  ]])
     """
-    if np.ndim(logits) > 2:  # as in PyTorch, the classes stand along axis 1
-        if np.ndim(targets) == np.ndim(logits):
+    logits, targets = _array(logits), _array(targets)
+    if logits.ndim > 2:  # as in PyTorch, the classes stand along axis 1
+        if targets.ndim == logits.ndim:
             targets = moveaxis(targets, 1, -1)
         logits = moveaxis(logits, 1, -1)
-    return _cross_entropy(logits, as_targets(targets), reduction=reduction)
+    return _cross_entropy(logits, targets, reduction=reduction)
 
 
-def as_targets(targets: Any) -> Any:
-    """Targets as a Tensor or an array: lists of labels are welcome."""
-    return targets if hasattr(targets, "dtype") else np.asarray(targets)
+def _array(x: Any) -> Any:
+    """A Tensor or an array: lists are welcome, too."""
+    return x if hasattr(x, "dtype") else np.asarray(x)
 
 
 @operation(
@@ -267,7 +275,7 @@ def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction 
     >>> tg.nn.functional.nll_loss(q, np.array([0, 1]))
     Tensor(0.41003759)
     """
-    return _nll(log_probabilities, as_targets(targets), reduction=reduction)
+    return _nll(_array(log_probabilities), _array(targets), reduction=reduction)
 
 
 # --------------------------------------------------------------- probabilities: binary cross-entropy
@@ -330,7 +338,7 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
     >>> tg.nn.functional.binary_cross_entropy(tg.Tensor([0.5, 0.9]), [0.0, 1.0])
     Tensor(0.39925385)
     """
-    return _bce(prediction, as_targets(target), reduction=reduction)
+    return _bce(_array(prediction), _array(target), reduction=reduction)
 
 
 @operation(
@@ -370,7 +378,7 @@ def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Tensor([1000.0, -1000.0]), [0.0, 0.0])
     Tensor(500.)
     """
-    return _bce_logits(logits, as_targets(target), reduction=reduction)
+    return _bce_logits(_array(logits), _array(target), reduction=reduction)
 
 
 # ------------------------------------------------------------------------------ numbers: squared error
@@ -411,7 +419,7 @@ def mse_loss(prediction: Operand, target: Operand, reduction: Reduction = "mean"
     >>> tg.nn.functional.mse_loss(tg.Tensor([1.0, 2.0]), [0.0, 0.0])
     Tensor(2.5)
     """
-    return _mse(prediction, as_targets(target), reduction=reduction)
+    return _mse(_array(prediction), _array(target), reduction=reduction)
 
 
 def _rows(y: Any) -> int:
@@ -446,4 +454,4 @@ def half_mse_loss(prediction: Operand, target: Operand) -> Any:
     >>> tg.nn.functional.half_mse_loss(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), [[0.0, 0.0], [0.0, 0.0]])
     Tensor(1.5)
     """
-    return _half_mse(prediction, as_targets(target))
+    return _half_mse(_array(prediction), _array(target))
