@@ -203,11 +203,10 @@ def result(
     """The Tensor of a result, with its Node if it is to be recorded."""
     out = new(result_class)
     out._data = value
-    out._node = None
     mode = current_mode()
     needs_grad = needs_grad and mode.recording and op.differentiable
-    if needs_grad or mode.everything:
-        out._node = Node(op, tuple(args), params, tuple(parents), value, needs_grad)
+    recorded = needs_grad or mode.everything
+    out._node = Node(op, tuple(args), params, tuple(parents), value, needs_grad) if recorded else None
     return out
 
 

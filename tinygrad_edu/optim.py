@@ -46,11 +46,11 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         changed = []
-        for i, p in enumerate(self.params):
+        for i, (p, scratch) in enumerate(zip(self.params, self.scratch)):
             g = p.grad
             if g is not None:
                 array = p.data
-                self.update(i, array, g._data if isinstance(g, Tensor) else g, self.scratch[i])
+                self.update(i, array, g._data if isinstance(g, Tensor) else g, scratch)
                 changed.append(array)
         edited(*changed)
 
@@ -114,7 +114,7 @@ class SGD(Optimizer):
                 p -= np.multiply(g, self.lr, out=scratch)
                 rate *= self.momentum
             g = v
-        p -= np.multiply(g, rate, out=scratch)
+        np.subtract(p, np.multiply(g, rate, scratch), p)
 
 
 class Adam(Optimizer):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, normal, operation, sample
 from tinygrad_edu.ops.activations import log_softmax, sigmoid, softmax
@@ -233,7 +234,7 @@ def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mea
         if targets.ndim == logits.ndim:
             targets = moveaxis(targets, 1, -1)
         logits = moveaxis(logits, 1, -1)
-    return _cross_entropy(logits, targets, reduction=reduction)
+    return apply(_cross_entropy, (logits, targets), {"reduction": reduction})
 
 
 def _array(x: Any) -> Any:
