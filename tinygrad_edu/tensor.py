@@ -237,7 +237,7 @@ class Tensor(Value):
         if create_graph:
             backward([self], [gradient], retain_graph, create_graph)
         else:  # the short way: it is worth 1 us
-            _deliver(sweep((_root(self, gradient, False),), None, bool(retain_graph)), False)
+            _deliver(sweep([_root(self, gradient, False)], None, bool(retain_graph)), False)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result, too: `backward` will leave it in `.grad`."""
@@ -697,10 +697,13 @@ def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: boo
             )
         g: Any = np.ones(value.shape, value.dtype) if value.ndim else value.dtype.type(1)
     else:
-        g = gradient._data if isinstance(gradient, Tensor) else np.asarray(gradient)
+        if type(gradient) is np.ndarray:
+            g = gradient
+        else:
+            g = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
         if g.shape != value.shape:
             raise ShapeError(f"backward: a gradient of shape {g.shape} for an output of shape {value.shape}")
-        if g.dtype != value.dtype:
+        if g.dtype is not value.dtype and g.dtype != value.dtype:
             g = plain(g).astype(value.dtype)
     if create_graph:
         g = gradient.astype(value.dtype) if isinstance(gradient, Tensor) else _constant(g)
