@@ -16,14 +16,14 @@ from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.op import Notation, Op, operation, sample
 from tinygrad_edu.ops import *  # noqa: F403
 from tinygrad_edu.tensor import Tensor, as_tensor, backward
-from tinygrad_edu.transforms import grad
+from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
 if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
 
 __all__ = [
     "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward", "check", "data",
-    "enable_grad", "grad", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", *ops.__all__,
+    "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp", *ops.__all__,
 ]  # fmt: skip
 
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
-import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
@@ -24,7 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinygrad_edu import memory
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.memory import edited_since, recorded_since, tick
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
@@ -34,7 +34,6 @@ Rule = Callable[..., Any]  # a vjp: (g, y, *args, **params) -> gradient of one i
 
 ndarray = np.ndarray
 new = object.__new__
-tick = itertools.count(1).__next__  # the clock of creation: a Node is older than every Node made from it
 
 
 class Value:
@@ -159,6 +158,8 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
     Inputs may be Tensors, arrays and numbers.  Python numbers reach NumPy as they are, so that they stay
     *weak* (2 * float32 is float32).  Without any Tensor among the inputs the result is a plain array.
     """
+    if memory.recorded_writes:
+        check_aliases(op, inputs)
     args: list[Any] = []
     parents: list[Node | None] = []
     needs_grad = tensors = False
@@ -185,6 +186,8 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
 
 def apply2(op: Op[Any], a: Any, b: Any) -> Any:
     """`apply` for the binary operators, a third faster: scalar graphs are made of nothing else."""
+    if memory.recorded_writes:
+        check_aliases(op, (a, b))
     if isinstance(a, Value):
         x, x_node = a._data, a._node
     else:
@@ -238,48 +241,14 @@ def plain(x: Any, op: Op[Any] | None = None) -> Any:
     return array
 
 
-# ------------------------------------------------------------------------------------------ editing
-
-# When memory was last edited through the library (an optimiser's step, `t[i] = v`), by the id of the array
-# that owns it.  A Node that is older than an edit of an array that its rules need can't be swept.
-edits: dict[int, tuple[weakref.ref[Any], int]] = {}
-last_edit = 0
-
-
-def owner(array: Any) -> Any:
-    """The array whose memory `array` is a view of."""
-    while type(array.base) is ndarray:
-        array = array.base
-    return array
-
-
-def edited(*arrays: ndarray) -> None:
-    """Note that the memory of these arrays has just been written to."""
-    global last_edit
-    last_edit = tick()
-    for array in arrays:
-        memory = owner(array)
-        key = id(memory)
-        known = edits.get(key)
-        reference = known[0] if known is not None and known[0]() is memory else weakref.ref(memory, _forget(key))
-        edits[key] = (reference, last_edit)
-
-
-def _forget(key: int) -> Callable[[Any], None]:
-    def forget(reference: Any) -> None:
-        known = edits.get(key)
-        if known and known[0] is reference:  # the id may already belong to other memory
-            del edits[key]
-
-    return forget
-
-
-def edited_since(array: Any, order: int) -> bool:
-    """Has the memory of `array` been edited after the Node with this `order` was made?"""
-    if not isinstance(array, ndarray):
-        return False  # a NumPy scalar or a number cannot be edited
-    known = edits.get(id(owner(array)))
-    return known is not None and known[1] > order
+def check_aliases(op: Op[Any], inputs: Iterable[Any]) -> None:
+    """Raise for a Tensor whose memory was assigned to through another one: its own history does not know of that."""
+    for i, x in enumerate(inputs):
+        if isinstance(x, Value) and recorded_since(x._data, 0 if x._node is None else x._node.order):
+            raise GraphError(
+                f"{op.name}: input {i + 1} shares memory with a tensor that was assigned to (t[...] = v) after it was "
+                "made, so its gradient would be wrong. Take it again from that tensor, or copy it before."
+            )
 
 
 def check_unedited(node: Node, useful: set[Node] | None) -> None:
@@ -356,7 +325,7 @@ def sweep(
                 "backward: this graph was already swept and freed. "
                 "Use retain_graph=True on the first call to sweep twice."
             )
-        if last_edit > node.order:
+        if memory.last_write > node.order:
             check_unedited(node, useful)
         op = node.op
         params = node.params
@@ -453,11 +422,13 @@ def fit(c: Any, arg: Any, op: Op[Any]) -> Any:
     """Give a contribution the shape and dtype of its input: sum over broadcast axes, cast."""
     if not isinstance(c, (ndarray, np.generic, Value)):
         c = np.asarray(c, dtype=arg.dtype)
-    if c.shape != arg.shape:
-        c = unbroadcast(c, arg.shape, op.name)
-    if c.dtype is not arg.dtype and c.dtype != arg.dtype:
-        c = c.astype(arg.dtype)
-    return c
+    shape = arg.shape
+    if c.shape != shape:
+        c = add_up(c, 0) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)  # first the common case, a bias
+    return c if c.dtype is arg.dtype or c.dtype == arg.dtype else c.astype(arg.dtype)
+
+
+add_up: Any = np.add.reduce
 
 
 def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
@@ -465,9 +436,8 @@ def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
     places receives the sum of what they send back, 1^T c.
     """
     extra = c.ndim - len(shape)
-    if c.shape[extra:] == shape and extra == 1:  # a bias: the common case
-        return np.add.reduce(c, axis=0)
-    repeated = [i + extra for i, n in enumerate(shape) if n == 1 and c.shape[i + extra] != 1] if extra >= 0 else []
-    if extra < 0 or any(n != m for i, (n, m) in enumerate(zip(c.shape[extra:], shape)) if i + extra not in repeated):
+    aligned = c.shape[extra:] if extra >= 0 else ()
+    if len(aligned) != len(shape) or any(n != m and m != 1 for n, m in zip(aligned, shape)):
         raise ShapeError(f"{name}: a rule returned a gradient of shape {c.shape} for an input of shape {shape}")
-    return np.add.reduce(c, axis=(*range(extra), *repeated)).reshape(shape)
+    repeated = (i + extra for i, (n, m) in enumerate(zip(aligned, shape)) if n != m)
+    return add_up(c, (*range(extra), *repeated)).reshape(shape)

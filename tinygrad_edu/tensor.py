@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from tinygrad_edu import engine, ops
+from tinygrad_edu import engine, memory, ops
 from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.op import NUMPY
@@ -92,7 +92,7 @@ class Tensor(Value):
                 "gradients wrong. Detach it first: t = t.detach()."
             )
         if values is self._data:  # `t.data -= step` has already written to this memory
-            engine.edited(self.data)
+            memory.edited(self.data)
             return
         array = np.asarray(values, dtype=self._data.dtype)
         if array.shape != self.shape:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinygrad_edu import ops
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.init import Initializer
 from tinygrad_edu.nn.module import Module, Parameter
@@ -69,7 +70,9 @@ class Linear(Module):
         self.bias = Parameter(init.get(bias_init)((out_features,), *fans, rng), dtype=dtype) if bias else None
 
     def forward(self, x: Any) -> Any:
-        return functional.linear(x, self.weight, self.bias)
+        if self.bias is None:
+            return ops.matmul(x, self.weight)
+        return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from tinygrad_edu import engine
+from tinygrad_edu import memory
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.tensor import Tensor
 
@@ -149,7 +149,7 @@ class Module:
                 raise ShapeError(f"load_state_dict: {path} has shape {tensor.shape}, the state {np.shape(state[path])}")
         for path, tensor in own.items():
             tensor.data[...] = state[path]
-            engine.edited(tensor.data)
+            memory.edited(tensor.data)
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr."""

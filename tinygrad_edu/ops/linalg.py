@@ -121,7 +121,7 @@ def _linear_door(x: Any, weight: Any, bias: Any) -> str | None:
 @operation(
     vjps=[
         lambda g, y, x, weight, bias: g @ weight.T,
-        lambda g, y, x, weight, bias: _flat(x).T @ _flat(g),
+        lambda g, y, x, weight, bias: x.T @ g if x.ndim == 2 else _flat(x).T @ _flat(g),
         lambda g, y, x, weight, bias: g,
     ],
     notation=Notation("<x> <weight> + 1 <bias>", r"<x> <weight> + \mathbf{1} <bias>", SUM),
@@ -158,4 +158,4 @@ def linear(x: Operand, weight: Operand, bias: Operand) -> Any:
 
 def _flat(x: Any) -> Any:
     """All samples in one matrix: (..., features) -> (samples, features)."""
-    return x if x.ndim == 2 else x.reshape((-1, x.shape[-1]))
+    return x.reshape((-1, x.shape[-1]))

@@ -54,12 +54,10 @@ def _is_labels(targets: Any) -> bool:
 
 def _check_classes(name: str, scores: Any, targets: Any) -> None:
     """Class numbers (...) inside 0..C-1, or a distribution over the classes (..., C), for scores (..., C)."""
-    if not _is_labels(targets):
-        fits = targets.shape == scores.shape and targets.dtype.kind == "f"
+    if _is_labels(targets):  # NumPy will refuse a label that is too large; a negative one would count from the end
+        fits = targets.shape == scores.shape[:-1] and not (targets < 0).any()
     else:
-        fits = targets.shape == scores.shape[:-1]
-        # A label that is too large will be refused by NumPy; a negative one would count from the end.
-        fits = fits and not (targets.size and np.minimum.reduce(targets, axis=None) < 0)
+        fits = targets.shape == scores.shape and targets.dtype.kind == "f"
     if not fits or not scores.ndim:
         raise ValueError(f"{name}: {_class_problem(scores, targets)}")
 
@@ -124,6 +122,11 @@ def _distribution(targets: Any, scores: Any) -> Any:
     return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
 
 
+def _rows(scores: Any) -> Any:
+    """Scores (..., classes) as a matrix with a row for each sample."""
+    return scores if scores.ndim == 2 else scores.reshape((-1, scores.shape[-1]))
+
+
 def _own(labels: Any) -> Any:
     """The index of each sample's own class in scores (samples, classes)."""
     return np.arange(labels.size), labels.reshape(-1)
@@ -131,7 +134,7 @@ def _own(labels: Any) -> Any:
 
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    return scores.reshape((-1, scores.shape[-1]))[_own(labels)].reshape(labels.shape)
+    return _rows(scores)[_own(labels)].reshape(labels.shape)
 
 
 def _expected(scores: Any, targets: Any) -> Any:
@@ -140,14 +143,10 @@ def _expected(scores: Any, targets: Any) -> Any:
         return np.add.reduce(np.where(targets == 0, 0, targets * scores), axis=-1)
 
 
-def _samples(scores: Any) -> int:
-    """How many samples there are: the classes stand along the last axis."""
-    return math.prod(scores.shape[:-1])
-
-
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
-    g = _share(g, _samples(scores), reduction)
+    if reduction == "mean":
+        return g * (scores.shape[-1] / scores.size)
     return g.reshape((*g.shape, 1)) if reduction == "none" else g
 
 
@@ -187,9 +186,8 @@ def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     losses = np.log(total).reshape(total.shape[:-1])
     if _is_labels(targets):
         own = _own(targets)
-        classes = (-1, p.shape[-1])
-        losses = losses - shifted.reshape(classes)[own].reshape(targets.shape)
-        p.reshape(classes)[own] -= 1  # p - t, in place
+        losses = losses - _rows(shifted)[own].reshape(targets.shape)
+        _rows(p)[own] -= 1  # p - t, in place
         return _reduce(losses, reduction), p
     losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
     return _reduce(losses, reduction), _error(p, targets)
@@ -423,14 +421,14 @@ def mse_loss(prediction: Operand, target: Operand, reduction: Reduction = "mean"
     return _mse(_array(prediction), _array(target), reduction=reduction)
 
 
-def _rows(y: Any) -> int:
+def _vectors(y: Any) -> int:
     """How many samples there are: a vector is one sample, and so is a number."""
-    return _samples(y) if np.ndim(y) else 1
+    return math.prod(y.shape[:-1])
 
 
 @operation(
     name="half_mse_loss",
-    vjps=[lambda g, loss, y, t: g / _rows(y) * (y - t), lambda g, loss, y, t: g / _rows(y) * (t - y)],
+    vjps=[lambda g, loss, y, t: g / _vectors(y) * (y - t), lambda g, loss, y, t: g / _vectors(y) * (t - y)],
     notation=Notation(
         "1/(2n) sum[ (<prediction> - <target>)^2 ]", r"\frac{1}{2n} \sum \left( <prediction> - <target> \right)^2"
     ),
@@ -439,7 +437,7 @@ def _rows(y: Any) -> int:
 def _half_mse(prediction: Any, target: Any) -> Any:
     _check_equal("half_mse_loss", prediction, target)
     d = prediction - target
-    return np.add.reduce(d * d, axis=None) / (2 * _rows(d))
+    return np.add.reduce(d * d, axis=None) / (2 * _vectors(d))
 
 
 def half_mse_loss(prediction: Operand, target: Operand) -> Any:

@@ -1,0 +1,82 @@
+"""Which memory has been written to, and when: so that a stale value is noticed, and no gradient is silently wrong.
+
+Only writing through the library is seen (an optimiser's step, `t[i] = v`, `t.data -= step`), not `t.numpy()[0] = 5`.
+Several arrays may share memory (views, detached tensors).  So the time of the last write is kept for the array that
+owns the memory, and all who share it find it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+import numpy as np
+
+tick = itertools.count(1).__next__  # the clock of the record: operations and writes take their number from it
+
+
+class Write:
+    """The last writes to one piece of memory: any, and the last one that was itself recorded as an operation."""
+
+    __slots__ = ("any", "memory", "recorded")
+
+    def __init__(self, memory: weakref.ref[Any]) -> None:
+        self.memory = memory
+        self.any = 0
+        self.recorded = 0
+
+
+writes: dict[int, Write] = {}  # by the id of the owner
+last_write = 0  # whatever is newer than this needs no look into `writes`
+recorded_writes = 0  # how many pieces of memory have a recorded write
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory `array` is a view of."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def edited(*arrays: Any, recorded: bool = False) -> None:
+    """Note that the memory of these arrays has just been written to."""
+    global last_write, recorded_writes
+    last_write = tick()
+    for array in arrays:
+        memory = owner(array)
+        key = id(memory)
+        write = writes.get(key)
+        if write is None or write.memory() is not memory:
+            write = writes[key] = Write(weakref.ref(memory, _forget(key)))
+        write.any = last_write
+        if recorded:
+            recorded_writes += not write.recorded
+            write.recorded = last_write
+
+
+def _forget(key: int) -> Any:
+    def forget(reference: Any) -> None:
+        global recorded_writes
+        write = writes.get(key)
+        if write is not None and write.memory is reference:  # the id may belong to other memory already
+            recorded_writes -= bool(write.recorded)
+            del writes[key]
+
+    return forget
+
+
+def _write(array: Any) -> Write | None:
+    return writes.get(id(owner(array))) if isinstance(array, np.ndarray) else None  # a number can't be written to
+
+
+def edited_since(array: Any, order: int) -> bool:
+    """Has this memory been written to after the clock stood at `order`?"""
+    write = _write(array)
+    return write is not None and write.any > order
+
+
+def recorded_since(array: Any, order: int) -> bool:
+    """Has a recorded operation written to this memory after the clock stood at `order`?"""
+    write = _write(array)
+    return write is not None and write.recorded > order
