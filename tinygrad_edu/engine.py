@@ -205,7 +205,12 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
 
 
 def result(
-    op: Op[Any], args: Sequence[Any], params: dict[str, Any] | None, parents: Sequence[Any], value: Any, needs_grad: bool
+    op: Op[Any],
+    args: Sequence[Any],
+    params: dict[str, Any] | None,
+    parents: Sequence[Any],
+    value: Any,
+    needs_grad: bool,
 ) -> Value:
     """The Tensor of a result, with its Node if it is to be recorded."""
     out = new(result_class)
@@ -227,7 +232,7 @@ def result(
 
 
 REFUSALS = (ValueError, TypeError, IndexError)  # what NumPy raises for inputs that do not fit
-PLAIN = frozenset({float, int, bool, ndarray, np.float64, np.float32, np.bool_, np.int64, type(None)})
+PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.bool_, np.int64, type(None)})
 
 
 def plain(x: Any, op: Op[Any] | None = None) -> Any:
@@ -270,11 +275,12 @@ def check_unedited(node: Node, useful: set[Node] | None) -> None:
 
 def read_by(rule: Rule, node: Node) -> set[int]:
     """Which values a rule reads, 0 for the output and i for input i.  It is asked by letting it record."""
-    g, *places = [tensor_of(leaf(x, False), x) for x in (node.value, node.value, *node.args)]
-    with mode(everything=True):
+    values = (node.value, node.value, *node.args)
+    g, *places = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray) else x for x in values]
+    with mode(everything=True), np.errstate(all="ignore"):
         result = rule(g, *places, **(node.params or {}))
     used = ancestors([result._node]) if isinstance(result, Value) and result._node is not None else set()
-    return {i for i, place in enumerate(places) if place._node in used}
+    return {i for i, place in enumerate(places) if isinstance(place, Value) and place._node in used}
 
 
 # -------------------------------------------------------------------------------------------- sweep
@@ -297,6 +303,10 @@ def sweep(
     """
     wanted: Collection[Node] = () if targets is None else set(targets)
     useful = None if targets is None else leading_to(wanted, [node for node, _ in roots])
+    if any(memory.last_write > node.order for node, _ in roots):
+        for node in ancestors(node for node, _ in roots):
+            if node.args:
+                check_unedited(node, useful)  # before anything is freed, as an edit after the forward pass is common
     found: dict[Node, Any] = {}  # gradients of intermediate results that are wanted or retained
     pending: dict[Node, Any] = {}  # gradients that are still being added up
     shared: set[Node] = set()  # those of them whose array somebody else may see
@@ -315,10 +325,12 @@ def sweep(
         g = pending.pop(node)
         notes = node.notes
         if notes is not None and notes.hooks:
-            g = run_hooks(node, g)
+            g = run_hooks(node, g, create_graph)
             shared.add(node)
         if node in wanted or (notes is not None and notes.retain):
             found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
+        if useful is not None and not any(parent in useful for parent in node.parents or ()):
+            continue  # nobody wants what lies behind: it stays as it is
         args = node.args
         if args is None:
             raise GraphError(
@@ -341,7 +353,7 @@ def sweep(
                 c = fit(c, arg, op)
             if parent not in pending:
                 pending[parent] = c
-                if c is g or create_graph or c.base is not None:
+                if c is g or c is arg or create_graph or c.base is not None:
                     shared.add(parent)
                 if parent.op is not None:
                     heappush(queue, (-parent.order, parent))
@@ -357,7 +369,7 @@ def sweep(
     for node, g in pending.items():  # only leaves are left
         notes = node.notes
         if notes is not None and notes.hooks:
-            pending[node] = g = run_hooks(node, g)
+            pending[node] = g = run_hooks(node, g, create_graph)
             shared.add(node)
         # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
         if (type(g) is not ndarray or node in shared) and not create_graph:
@@ -404,17 +416,20 @@ def tensor_of(node: Node, data: Any) -> Value:
     return out
 
 
-def run_hooks(node: Node, g: Any) -> Any:
-    """Show a complete gradient to the hooks; each may replace it."""
+def run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
+    """Show a complete gradient to the hooks; each may return another."""
     assert node.notes is not None
     for hook in list(node.notes.hooks.values()):
-        replaced = hook(g)
-        if replaced is not None:
-            if np.shape(replaced) != np.shape(g):
-                raise ShapeError(f"hook: returned shape {np.shape(replaced)} for a gradient of shape {np.shape(g)}")
-            g = replaced if isinstance(replaced, (Value, ndarray)) else np.asarray(replaced)
-            if not isinstance(g, Value) and g.dtype != node.value.dtype:
-                g = g.astype(node.value.dtype)
+        answer = hook(g)
+        if answer is None:
+            continue
+        if np.shape(answer) != np.shape(g):
+            raise ShapeError(f"hook: returned shape {np.shape(answer)} for a gradient of shape {np.shape(g)}")
+        if isinstance(answer, Value) and create_graph:
+            g = answer
+        else:
+            array = plain(answer._data if isinstance(answer, Value) else answer).astype(node.value.dtype)
+            g = tensor_of(leaf(array, False), array) if create_graph else array
     return g
 
 

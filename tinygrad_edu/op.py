@@ -124,7 +124,8 @@ class Op(Generic[P]):
         Of a fused operation: computes from the inputs what `forward` keeps for the rules.  An ordinary sweep uses
         what was kept; under `create_graph` this function recomputes it, so that derivatives flow through it.
     door : callable, optional
-        `door(*inputs, **params)` returns one sentence about what is wrong with inputs that NumPy has refused.
+        `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused (for a
+        ShapeError), an exception of its own choice, or None if it knows nothing better than what NumPy said.
 
     Examples
     --------
@@ -147,7 +148,7 @@ class Op(Generic[P]):
         notation: Notation | None = None,
         samples: Sequence[Sample] = (),
         residual: Callable[..., Any] | None = None,
-        door: Callable[..., str | None] | None = None,
+        door: Callable[..., str | Exception | None] | None = None,
     ) -> None:
         shown = like or forward
         self.forward: Forward = forward
@@ -159,7 +160,7 @@ class Op(Generic[P]):
         self.__name__ = self.name
         self.__doc__ = shown.__doc__
         self.__module__ = getattr(shown, "__module__", __name__)
-        self.__wrapped__ = shown  # where inspect.signature finds the signature
+        self.__wrapped__ = self.shown = shown  # where inspect.signature finds the signature; what users call
         self.arity = None if isinstance(vjps, Each) else len(vjps)
         self.differentiable = self.arity is None or any(self.vjps)
         parameters = list(inspect.signature(shown).parameters.values())
@@ -201,9 +202,11 @@ class Op(Generic[P]):
         """The error to raise for inputs that `forward` has refused: what was wrong, and what would work."""
         inputs = args[: self.arity]
         said = str(error)
-        if said.startswith(f"{self.name}:"):
-            return error  # the operation has said it itself
         reason = self.door(*inputs, **(params or {})) if self.door else None
+        if isinstance(reason, Exception):
+            return type(reason)(f"{self.name}: {reason}")
+        if reason is None and said.startswith(f"{self.name}:"):
+            return error  # the forward has said it itself
         if reason is None and self.arity == 2 and not broadcastable(*map(np.shape, inputs)):
             reason = f"shapes {np.shape(inputs[0])} and {np.shape(inputs[1])} do not broadcast against each other"
         kind: type[Exception] = ShapeError
@@ -244,6 +247,17 @@ def operation(
     return define
 
 
+def public(op: Op[Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """The decorated function is how users call `op`: the operation shows its docstring and its signature."""
+
+    def define(function: Callable[P, Any]) -> Callable[P, Any]:
+        op.__doc__ = function.__doc__
+        op.shown = function
+        return function
+
+    return define
+
+
 def implements(*functions: Any) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Say what NumPy functions mean on Tensors when that is not one operation but a composition."""
 
@@ -257,5 +271,5 @@ def implements(*functions: Any) -> Callable[[Callable[P, Any]], Callable[P, Any]
 
 __all__ = [
     "ATOM", "NUMPY", "OPS", "POWER", "PRODUCT", "SUM", "DtypeError", "Each", "Notation", "Op", "Sample", "between",
-    "broadcastable", "distinct", "implements", "normal", "operation", "sample",
+    "broadcastable", "distinct", "implements", "normal", "operation", "public", "sample",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ functions come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.ex
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -201,7 +202,7 @@ class Tensor(Value):
 
     def copy(self) -> Tensor:
         """A new tensor with equal values, through which the gradient flows."""
-        return ops.positive(self)
+        return ops.copy(self)
 
     # ---------------------------------------------------------------------------------- gradients
 
@@ -360,17 +361,17 @@ class Tensor(Value):
         return ops.not_equal(self, other)
 
     def __and__(self, other: Any) -> Tensor:
-        return ops.logical_and(self, other)
+        return ops.bitwise_and(self, other)
 
     __rand__ = __and__
 
     def __or__(self, other: Any) -> Tensor:
-        return ops.logical_or(self, other)
+        return ops.bitwise_or(self, other)
 
     __ror__ = __or__
 
     def __invert__(self) -> Tensor:
-        return ops.logical_not(self)
+        return ops.invert(self)
 
     __hash__ = object.__hash__  # by identity, so that tensors can be keys although == compares elements
 
@@ -395,7 +396,7 @@ class Tensor(Value):
         return int(self._data)
 
     def __index__(self) -> int:
-        return self._data.__index__()
+        return operator.index(self._data)
 
     # ----------------------------------------------------------------------------------- methods
 
@@ -543,7 +544,7 @@ class Tensor(Value):
         prefix = "Tensor("
         with np.printoptions(threshold=40, edgeitems=2):
             text = np.array2string(np.asarray(self._data), separator=", ", prefix=prefix)
-        if self._data.size > 40:
+        if self._data.size > 40 or (self._data.size == 0 and self.ndim > 1):
             text += f", shape={self.shape}"
         if self.dtype not in (np.float64, np.int64, np.bool_):
             text += f", dtype={self.dtype}"
@@ -653,7 +654,7 @@ def _deliver(found: dict[Node, Any], create_graph: bool) -> None:
     for node, g in found.items():
         notes = node.notes or node.note()
         if notes.grad is None:
-            notes.grad = g
+            notes.grad = ops.copy(g) if create_graph else g  # a copy: recorded gradients may share memory
         elif create_graph or isinstance(notes.grad, Tensor):
             notes.grad = notes.grad + g
         else:

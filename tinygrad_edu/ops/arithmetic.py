@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.op import POWER, PRODUCT, SUM, Notation, between, normal, operation, sample
+from tinygrad_edu.errors import DtypeError
+from tinygrad_edu.op import POWER, PRODUCT, SUM, Notation, between, implements, normal, operation, public, sample
 
-__all__ = ["add", "astype", "divide", "multiply", "negative", "positive", "power", "subtract"]
+__all__ = ["add", "astype", "copy", "divide", "multiply", "negative", "positive", "power", "subtract"]
 
 Operand = Any  # a Tensor, an array or a number
 
@@ -119,7 +120,7 @@ def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 @operation(
     operator.pow,
-    numpy=[np.power, np.float_power],
+    numpy=[np.power],
     vjps=[_power_base, _power_exponent],
     notation=Notation("<a>^<b>", "{<a>}^{<b>}", POWER),
     samples=[
@@ -186,12 +187,32 @@ def positive(x: Operand) -> Any:
 
 # The rule returns g as it is: the engine gives every gradient the dtype of its input.
 @operation(
+    name="astype",
     vjps=[lambda g, y, x, dtype: g],
     notation=Notation("<x>"),
-    samples=[sample(normal(3, 4), dtype=np.float64)],
+    samples=[sample(normal(3, 4), dtype=np.dtype(np.float64))],
 )
+def _astype(x: Operand, dtype: Any) -> Any:
+    return np.asarray(x).astype(dtype)
+
+
+@operation(name="to_dtype", vjps=[None], notation=Notation("<x>"))
+def _to_dtype(x: Operand, dtype: Any) -> Any:
+    """The same numbers as integers or booleans (what `astype` does for them).  No gradient.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.astype(tg.Tensor([1.5, -2.5]), int)
+    Tensor([ 1, -2])
+    """
+    return np.asarray(x).astype(dtype)
+
+
+@public(_astype)
+@implements(np.astype)
 def astype(x: Operand, dtype: Any) -> Any:
-    r"""The same numbers in another dtype.
+    r"""The same numbers in another dtype; integers and booleans have no gradient.
 
     Gradient: dL/dx = g, in the dtype of x.
 
@@ -201,4 +222,27 @@ def astype(x: Operand, dtype: Any) -> Any:
     >>> tg.astype(tg.Tensor([1.0, 2.0]), "float32").dtype
     dtype('float32')
     """
-    return np.asarray(x).astype(dtype)
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "fiub":
+        raise DtypeError(f"astype: dtype {dtype} is not supported: use real numbers or booleans")
+    return _astype(x, dtype=dtype) if dtype.kind == "f" else _to_dtype(x, dtype=dtype)
+
+
+@operation(
+    numpy=[np.copy],
+    vjps=[lambda g, y, x: g],
+    notation=Notation("<x>"),
+    samples=[sample(normal(3, 4))],
+)
+def copy(x: Operand) -> Any:
+    r"""The same numbers in memory of their own.
+
+    Gradient: dL/dx = g.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.copy(tg.Tensor([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
+    return np.array(x)

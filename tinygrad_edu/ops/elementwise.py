@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.op import SUM, Notation, Op, between, distinct, normal, operation, sample
+from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, sample
 
 __all__ = [
-    "abs", "clip", "cos", "equal", "exp", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less",
+    "abs", "bitwise_and", "bitwise_or", "clip", "cos", "equal", "exp", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "not_equal", "sign", "sin", "sqrt", "tanh",
     "where",
 ]  # fmt: skip
@@ -229,20 +229,14 @@ def where(condition: Operand, a: Operand, b: Operand) -> Any:
     return np.where(condition, a, b)
 
 
-def _clip_door(x: Any, low: Any, high: Any) -> str | None:
-    return "give low, high or both" if low is None and high is None else None
-
-
 @operation(
-    numpy=[np.clip],
     vjps=[
         lambda g, y, x, low, high: g * _inside(x, low, high),
         lambda g, y, x, low, high: g * ((x < low) & (True if high is None else low < high)),
-        lambda g, y, x, low, high: g * ((x > high) if low is None else (x > high) | (low >= high)),
+        lambda g, y, x, low, high: g * ((x > high) if low is None else (x > high) | (high < low)),
     ],
     samples=[sample(distinct(3, 4), -0.4, 0.6), sample(distinct(3, 4), None, 0.6), sample(distinct(4), -0.4, None),
              sample(distinct(3, 4), between(-0.42, -0.4, 4), between(0.6, 0.62, 3, 1))],
-    door=_clip_door,
 )  # fmt: skip
 def clip(x: Operand, low: Operand = None, high: Operand = None) -> Any:
     r"""x, but no less than low and no more than high (either may be None).
@@ -256,6 +250,14 @@ def clip(x: Operand, low: Operand = None, high: Operand = None) -> Any:
     Tensor([-1. ,  0.5,  1. ])
     """
     return np.clip(x, low, high)
+
+
+@implements(np.clip)
+def _np_clip(
+    a: Operand, a_min: Operand = None, a_max: Operand = None, *, min: Operand = None, max: Operand = None
+) -> Any:
+    """`np.clip`, which has two names for each bound."""
+    return clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
@@ -275,7 +277,7 @@ def _pair(ufunc: Any, symbol: str, latex: str) -> Op[Any]:
     Examples
     --------
     >>> import numpy as np, tinygrad_edu as tg
-    >>> bool(tg.{ufunc.__name__}(tg.Tensor(1.0), 2.0).item() == np.{ufunc.__name__}(1.0, 2.0))
+    >>> bool(tg.{ufunc.__name__}(tg.Tensor(1), 2).item() == np.{ufunc.__name__}(1, 2))
     True
     """
     like.__module__ = __name__
@@ -291,7 +293,7 @@ def _single(ufunc: Any, sentence: str) -> Op[Any]:
     Examples
     --------
     >>> import numpy as np, tinygrad_edu as tg
-    >>> bool(tg.{ufunc.__name__}(tg.Tensor(1.0)).item() == np.{ufunc.__name__}(1.0))
+    >>> bool(tg.{ufunc.__name__}(tg.Tensor(True)).item() == np.{ufunc.__name__}(True))
     True
     """
     like.__module__ = __name__
@@ -306,7 +308,10 @@ equal = _pair(np.equal, "==", "=")
 not_equal = _pair(np.not_equal, "!=", r"\ne")
 logical_and = _pair(np.logical_and, "and", r"\land")
 logical_or = _pair(np.logical_or, "or", r"\lor")
+bitwise_and = _pair(np.bitwise_and, "&", r"\mathbin{\&}")
+bitwise_or = _pair(np.bitwise_or, "|", r"\mathbin{|}")
 logical_not = _single(np.logical_not, "True where x is False or 0")
+invert = _single(np.invert, "True where x is False (of integers, every bit inverted)")
 isnan = _single(np.isnan, "True where x is not a number")
 isinf = _single(np.isinf, "True where x is infinite")
 isfinite = _single(np.isfinite, "True where x is a finite number")

@@ -5,6 +5,7 @@ The gradient of a reduction has the reduced shape.  `_spread` sends it back to e
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -52,6 +53,11 @@ def _count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[i] for i in _axes(shape, axis))
 
 
+def _wide(g: Any) -> Any:
+    """float16 as float32: it can neither count to 100,000 nor hold 1 / 100,000 exactly enough."""
+    return g.astype(np.float32) if g.dtype == np.float16 else g
+
+
 def _kept(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
     """`g` with the reduced axes put back with size 1, so that it broadcasts against the input."""
     axes = _axes(shape, axis)
@@ -66,7 +72,7 @@ def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
 def _door(x: Any, axis: Axis, **_: Any) -> str | None:
     shape = np.shape(x)
     given = () if axis is None else (axis,) if isinstance(axis, int) else axis
-    if any(not -len(shape) <= i < len(shape) for i in given):
+    if not builtins.all(-len(shape) <= i < len(shape) for i in given):
         return f"axis {axis} of a tensor of shape {shape}: axes run from {-len(shape)} to {len(shape) - 1}"
     if len({i % len(shape) for i in given}) < len(given):
         return f"axis {axis} of a tensor of shape {shape}: an axis is named twice"
@@ -98,7 +104,7 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @operation(
     numpy=[np.mean],
-    vjps=[lambda g, y, x, axis, keepdims: _spread(g / _count(x.shape, axis), x.shape, axis)],
+    vjps=[lambda g, y, x, axis, keepdims: _spread(_wide(g) / _count(x.shape, axis), x.shape, axis)],
     notation=Notation("mean(<x>)", r"\frac{1}{n} \sum <x>"),
     samples=REDUCED,
     door=_door,
@@ -121,7 +127,7 @@ def _extremum(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     y = _kept(y, x.shape, axis)
     ties = (x == y) | ((x != x) & (y != y))  # a NaN is the extremum, though it equals nothing
     count = np.sum(ties, axis=_axes(x.shape, axis), keepdims=True)
-    return np.where(ties, _kept(g, x.shape, axis) / count, 0)
+    return np.where(ties, _kept(_wide(g), x.shape, axis) / count, 0)
 
 
 @operation(
@@ -180,7 +186,7 @@ def _freedom(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     numpy=[np.var],
     vjps=[
         lambda g, y, x, axis, ddof, keepdims: (
-            _kept(g, x.shape, axis) * (2 / _freedom(x.shape, axis, ddof)) * _deviation(x, axis)
+            _kept(_wide(g), x.shape, axis) * (2 / _freedom(x.shape, axis, ddof)) * _deviation(x, axis)
         )
     ],
     notation=Notation("var(<x>)", r"\operatorname{var}(<x>)"),
@@ -204,7 +210,7 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 # Where all numbers are equal, the standard deviation has a kink at 0, as |x| has; the gradient there is 0.
 def _std(g: Any, y: Any, x: Any, axis: Axis, ddof: float, keepdims: bool) -> Any:
-    slope = np.where(y == 0, 0, g) / (np.where(y == 0, 1, y) * _freedom(x.shape, axis, ddof))
+    slope = np.where(y == 0, 0, _wide(g)) / (np.where(y == 0, 1, y) * _freedom(x.shape, axis, ddof))
     return _kept(slope, x.shape, axis) * _deviation(x, axis)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import ShapeError
-from tinygrad_edu.op import Each, Notation, implements, normal, operation, sample
+from tinygrad_edu.op import Each, Notation, implements, normal, operation, public, sample
 
 __all__ = [
     "broadcast_to", "concatenate", "expand_dims", "matrix_transpose", "moveaxis", "ravel", "reshape", "squeeze",
@@ -240,6 +240,7 @@ def _joined(*arrays: Operand, axis: int) -> Any:
     return np.concatenate(arrays, axis=axis), _bounds(*map(np.asarray, arrays), axis=axis)
 
 
+@public(_joined)
 @implements(np.concatenate)
 def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Any:
     r"""Several tensors one behind the other along an axis that exists; None flattens them first.
@@ -269,6 +270,7 @@ def _stacked(*arrays: Operand, axis: int) -> Any:
     return np.stack(arrays, axis=axis)
 
 
+@public(_stacked)
 @implements(np.stack)
 def stack(arrays: Sequence[Operand], axis: int = 0) -> Any:
     r"""Several tensors of one shape side by side along a new axis.
