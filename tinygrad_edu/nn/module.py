@@ -67,8 +67,7 @@ class Module:
         super().__setattr__(name, value)
         # Parameters get the name by which this module knows them, unless the user or another module has named them.
         for path, tensor in _tensors(name, value):
-            inner = path.partition(".")[2]
-            if tensor.name is None or (inner and tensor.name == inner):
+            if tensor.name is None or path.endswith(f".{tensor.name}"):
                 tensor.name = path
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:

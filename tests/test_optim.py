@@ -1,0 +1,107 @@
+"""Optimisers against PyTorch's, step by step, and what they refuse."""
+
+import os
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import optim
+
+if os.environ.get("CI"):
+    import torch  # there it must not be missing
+else:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install torch==2.13.0")
+
+CASES = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "weight_decay": 0.03}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.03}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.03}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.03}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "weight_decay": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{'-'.join(s)}" for n, s in CASES])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ten_steps_agree_with_torch(name: str, settings: dict, dtype: str) -> None:
+    """Parameters of several shapes, one of them without a gradient in every third step."""
+    rng = np.random.default_rng(0)
+    shapes = [(3, 4), (4,), (), (2, 1, 3)]
+    start = [rng.normal(size=s).astype(dtype) for s in shapes]
+    ours = [tg.nn.Parameter(a) for a in start]
+    theirs = [torch.tensor(a, requires_grad=True) for a in start]
+    ours_step = getattr(optim, name)(ours, **settings)
+    theirs_step = getattr(torch.optim, name)(theirs, **settings)
+    memory = [p.data for p in ours]
+    for step in range(10):
+        for i, (p, q) in enumerate(zip(ours, theirs)):
+            if step % 3 == 2 and i == 1:
+                p.grad = q.grad = None
+                continue
+            g = rng.normal(size=shapes[i]).astype(dtype)
+            p.grad, q.grad = g.copy(), torch.tensor(g)
+        kept = [None if p.grad is None else p.grad.copy() for p in ours]
+        ours_step.step()
+        theirs_step.step()
+        for p, q, g in zip(ours, theirs, kept):
+            # Ten steps with a few roundings each of numbers of size 1, of eps 2e-16 and 1.2e-7.
+            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=0, atol=2e-15 if dtype == "float64" else 5e-7)
+            assert g is None or np.array_equal(p.grad, g)  # the gradient is not used as scratch paper
+    assert all(p.data is m for p, m in zip(ours, memory))
+    assert all(p.dtype == dtype for p in ours)
+
+
+def test_a_step_is_an_edit() -> None:
+    w = tg.nn.Parameter([1.0, 2.0])
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    optim.SGD([w], lr=0.1).step()
+    with pytest.raises(tg.GraphError, match="multiply.*edited"):
+        loss.backward()
+
+
+def test_zero_grad() -> None:
+    w = tg.nn.Parameter([1.0])
+    w.grad = [1.0]
+    optimizer = optim.SGD([w], lr=0.1)
+    optimizer.zero_grad()
+    assert w.grad is None
+    optimizer.step()
+    assert w.data == [1.0]
+
+
+def test_a_recorded_gradient_serves_too() -> None:
+    w = tg.nn.Parameter([1.0, 2.0])
+    (w * w).sum().backward(create_graph=True)
+    optim.SGD([w], lr=0.5).step()
+    np.testing.assert_array_equal(w.data, [0.0, 0.0])
+
+
+W = tg.nn.Parameter([1.0])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "message"),
+    [
+        (lambda: optim.SGD([], lr=0.1), ValueError, "no parameters"),
+        (lambda: optim.SGD([W, W], lr=0.1), ValueError, "given twice"),
+        (lambda: optim.SGD([tg.Tensor([1.0])], lr=0.1), TypeError, "parameter 0"),
+        (lambda: optim.SGD([W * 2], lr=0.1), TypeError, "parameter 0"),
+        (lambda: optim.SGD([np.ones(2)], lr=0.1), TypeError, "parameter 0"),
+        (lambda: optim.SGD([W], lr=-1), ValueError, "lr=-1"),
+        (lambda: optim.SGD([W], lr=float("nan")), ValueError, "lr=nan"),
+        (lambda: optim.SGD([W], lr=0.1, momentum=1.5), ValueError, "momentum=1.5"),
+        (lambda: optim.SGD([W], lr=0.1, nesterov=True), ValueError, "nesterov=True needs a momentum"),
+        (lambda: optim.SGD([W], lr=0.1, weight_decay=-1), ValueError, "weight_decay=-1"),
+        (lambda: optim.Adam([W], betas=(1.1, 0.9)), ValueError, "betas"),
+    ],
+)
+def test_mistakes_are_named(mistake, kind, message) -> None:
+    with pytest.raises(kind, match=message):
+        mistake()
