@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import nn, ops, optim
 from tinygrad_edu.engine import mode as _mode
-from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.errors import AnomalyError, DtypeError, GraphError, ShapeError
 from tinygrad_edu.op import Notation, Op, operation, sample
 from tinygrad_edu.ops import *  # noqa: F403
 from tinygrad_edu.tensor import Tensor, as_tensor, backward
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
 
 __all__ = [
-    "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward", "check", "data",
-    "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp", *ops.__all__,
+    "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward", "check", "data",
+    "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp", *ops.__all__,
 ]  # fmt: skip
 
 
@@ -57,6 +57,25 @@ def enable_grad() -> _mode:
     True
     """
     return _mode(recording=True)
+
+
+def detect_anomaly() -> _mode:
+    """Stop at the first NaN or infinity, forward or backward, with the operation and your line that made it.
+
+    Each result is looked through, so it is slow: switch it on to find a mistake, and off again.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor([0.0, 4.0], requires_grad=True)
+    >>> with tg.detect_anomaly():
+    ...     tg.sqrt(x).sum().backward()
+    Traceback (most recent call last):
+        ...
+    tinygrad_edu.errors.AnomalyError: sqrt: the gradient for input 1 is an infinity (1 of 2 elements, the first at (0,)); \
+the operation was called at <doctest tinygrad_edu.detect_anomaly[2]>:2: tg.sqrt(x).sum().backward()
+    """
+    return _mode(anomaly=True)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinygrad_edu import memory
+from tinygrad_edu.anomaly import check_backward, check_forward
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.memory import edited_since, recorded_since, tick
 
@@ -87,15 +89,16 @@ class Node:
 
 
 class Notes:
-    """What few Nodes have: a name, a gradient that is kept, hooks."""
+    """What few Nodes have: a name, a gradient that is kept, hooks, the user's line."""
 
-    __slots__ = ("grad", "hooks", "name", "retain")
+    __slots__ = ("grad", "hooks", "name", "retain", "where")
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.grad: Any = None
         self.retain = False
         self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.where: str | None = None  # the line that called the operation, under detect_anomaly
 
 
 def leaf(data: Any, needs_grad: bool, name: str | None = None) -> Node:
@@ -112,11 +115,16 @@ def leaf(data: Any, needs_grad: bool, name: str | None = None) -> Node:
 class Mode:
     """How operations are recorded, for this thread and this asynchronous task.  It is never changed, but replaced."""
 
-    __slots__ = ("everything", "recording")
+    __slots__ = ("anomaly", "everything", "recording")
 
-    def __init__(self, recording: bool = True, everything: bool = False) -> None:
+    def __init__(self, recording: bool = True, everything: bool = False, anomaly: bool = False) -> None:
         self.recording = recording
         self.everything = everything  # also what needs no gradient: masks, comparisons, constants
+        self.anomaly = anomaly  # look for the first NaN or infinity
+
+    def changed(self, **changes: bool) -> Mode:
+        """This mode with some flags changed."""
+        return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
 
 MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=Mode())  # noqa: B039
@@ -131,8 +139,7 @@ class mode:
         self.tokens: list[Token[Mode]] = []
 
     def __enter__(self) -> None:
-        now = MODE.get()
-        self.tokens.append(MODE.set(Mode(**{"recording": now.recording, "everything": now.everything, **self.changes})))
+        self.tokens.append(MODE.set(MODE.get().changed(**self.changes)))
 
     def __exit__(self, *error: object) -> None:
         MODE.reset(self.tokens.pop())
@@ -228,6 +235,10 @@ def result(
         node.needs_grad = needs_grad
         node.order = tick()
         node.notes = None
+    if mode.anomaly:
+        where = check_forward(op.name, args, value)
+        if out._node is not None:
+            out._node.note().where = where
     return out
 
 
@@ -285,31 +296,51 @@ def read_by(rule: Rule, node: Node) -> set[int]:
 
 # -------------------------------------------------------------------------------------------- sweep
 
+FREED = (
+    "backward: this graph was already swept and freed. Use retain_graph=True on the first call to sweep twice (or to "
+    "draw what was swept)."
+)
+UNUSED = "grad: the outputs do not depend on input {}; allow_unused=True returns None for it"
+
+# A rule may return an array that somebody else holds, too: its input, its output, g itself.  Only one that nobody
+# else refers to may be changed in place or handed on; `sys.getrefcount` tells.
+getrefcount: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 1_000)
+
+
+def _fresh() -> int:
+    """What getrefcount says of an array that only a local variable refers to."""
+    c = np.empty(1)
+    return getrefcount(c)
+
+
+FRESH = _fresh()
+
 
 def sweep(
     roots: Sequence[tuple[Node, Any]],
     targets: Iterable[Node] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
+    allow_unused: bool = True,
 ) -> dict[Node, Any]:
     """Carry the cotangents of `roots` back through the record; return the gradient of each leaf.
 
-    With `targets`, theirs are the gradients that are returned, and only what leads to them is computed.
+    With `targets`, theirs are the gradients that are returned, and only what leads to them is computed; unless
+    `allow_unused`, one that nothing leads to is an error.
 
     Newest Node first: whatever used a Node is newer than it, so when its turn comes its gradient is complete.
     Each Node is visited once and each edge once.  Gradients are dropped as they are consumed, and added in
     place only into arrays that no one else can see.  With `create_graph` the rules get Tensors instead of
     arrays, and the same lines of NumPy record themselves.
+
+    The graph is freed when the sweep has come to its end: an error on the way leaves it as it was.
     """
-    wanted: Collection[Node] = () if targets is None else set(targets)
-    useful = None if targets is None else leading_to(wanted, [node for node, _ in roots])
-    if any(memory.last_write > node.order for node, _ in roots):
-        for node in ancestors(node for node, _ in roots):
-            if node.args:
-                check_unedited(node, useful)  # before anything is freed, as an edit after the forward pass is common
+    wanted: Collection[Node] = () if targets is None else dict.fromkeys(targets)
+    useful = None if targets is None else leading_to(wanted, [node for node, _ in roots], allow_unused)
     found: dict[Node, Any] = {}  # gradients of intermediate results that are wanted or retained
     pending: dict[Node, Any] = {}  # gradients that are still being added up
     shared: set[Node] = set()  # those of them whose array somebody else may see
+    swept: list[Node] = []
     queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
     for node, cotangent in roots:
         if node in pending:
@@ -320,6 +351,7 @@ def sweep(
             if node.op is not None:
                 heappush(queue, (-node.order, node))
 
+    anomaly = current_mode().anomaly
     while queue:
         node = heappop(queue)[1]
         g = pending.pop(node)
@@ -333,10 +365,7 @@ def sweep(
             continue  # nobody wants what lies behind: it stays as it is
         args = node.args
         if args is None:
-            raise GraphError(
-                "backward: this graph was already swept and freed. "
-                "Use retain_graph=True on the first call to sweep twice."
-            )
+            raise GraphError(FREED)
         if memory.last_write > node.order:
             check_unedited(node, useful)
         op = node.op
@@ -351,9 +380,12 @@ def sweep(
             kind = type(c)  # NumPy scalars of one type have one shape and dtype
             if kind is not type(arg) or (kind is ndarray and (c.shape != arg.shape or c.dtype is not arg.dtype)):
                 c = fit(c, arg, op)
+            if anomaly:
+                index = next(i for i, p in enumerate(node.parents) if p is parent)
+                check_backward(op.name, index, getattr(c, "_data", c), notes and notes.where)
             if parent not in pending:
                 pending[parent] = c
-                if c is g or c is arg or create_graph or c.base is not None:
+                if create_graph or c.base is not None or getrefcount(c) > FRESH:
                     shared.add(parent)
                 if parent.op is not None:
                     heappush(queue, (-parent.order, parent))
@@ -363,8 +395,7 @@ def sweep(
                     shared.discard(parent)
             else:
                 pending[parent] += c
-        if not retain_graph:
-            node.args = node.parents = None
+        swept.append(node)
 
     for node, g in pending.items():  # only leaves are left
         notes = node.notes
@@ -374,6 +405,9 @@ def sweep(
         # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
         if (type(g) is not ndarray or node in shared) and not create_graph:
             pending[node] = np.array(g)
+    if not retain_graph:
+        for node in swept:
+            node.args = node.parents = None
     pending.update(found)
     return pending
 
@@ -390,12 +424,18 @@ def ancestors(nodes: Iterable[Node]) -> set[Node]:
     return seen
 
 
-def leading_to(wanted: Iterable[Node], roots: Iterable[Node]) -> set[Node]:
+def leading_to(wanted: Collection[Node], roots: Iterable[Node], allow_unused: bool) -> set[Node]:
     """The Nodes between `roots` and `wanted`: those whose gradients are needed on the way."""
     useful = set(wanted)
-    for node in sorted(ancestors(roots), key=lambda node: node.order):  # parents are decided before children
+    seen = ancestors(roots)
+    for node in sorted(seen, key=lambda node: node.order):  # parents are decided before children
+        if node.op is not None and node.args is None and node not in useful:
+            raise GraphError(FREED)  # what lies behind it can't be seen any more
         if any(parent in useful for parent in node.parents or ()):
             useful.add(node)
+    for i, node in enumerate(wanted):
+        if node not in seen and not allow_unused:
+            raise GraphError(UNUSED.format(i))
     return useful
 
 

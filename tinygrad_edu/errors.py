@@ -1,6 +1,6 @@
 """The errors that a user meets: each says the operation, the shapes or dtypes, and the way out."""
 
-__all__ = ["DtypeError", "GraphError", "ShapeError"]
+__all__ = ["AnomalyError", "DtypeError", "GraphError", "ShapeError"]
 
 
 class ShapeError(ValueError):
@@ -9,6 +9,10 @@ class ShapeError(ValueError):
 
 class DtypeError(TypeError):
     """A dtype that the operation, or a gradient, cannot have."""
+
+
+class AnomalyError(ArithmeticError):
+    """A NaN or an infinity that `tg.detect_anomaly()` has found, with the operation and the line that made it."""
 
 
 class GraphError(RuntimeError):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from tinygrad_edu import engine, memory, ops
 from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
-from tinygrad_edu.op import NUMPY
+from tinygrad_edu.op import NUMPY, OPS
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
 
@@ -378,6 +378,60 @@ class Tensor(Value):
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index=ops.plain_index(index))
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Write into the tensor's memory, as NumPy does; if a gradient is to flow, that is a recorded operation.
+
+        Raises GraphError for a leaf that needs a gradient (write to `t.copy()`, or inside of `no_grad`), and for a
+        tensor that is a view of another one (write to that one).  Whoever shares the memory sees the new numbers; but
+        gradients that need the old ones raise, and so does using a view from before again.
+        """
+        index = ops.plain_index(index)
+        if not isinstance(value, Tensor):
+            value = plain(value, OPS["setitem"])
+        tracked = self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+        if tracked and engine.current_mode().recording:
+            self._write(index, value)
+        else:
+            self.data[index] = value._data if isinstance(value, Tensor) else value
+            memory.edited(self.data)
+
+    def _write(self, index: Any, value: Any) -> None:
+        if self.is_leaf and self.requires_grad:
+            raise GraphError(
+                "setitem: this leaf needs a gradient, so writing into it cannot be recorded. Write to a copy "
+                "(u = t.copy(); u[...] = v), or inside of tg.no_grad()."
+            )
+        array = self.data
+        if array.base is not None:
+            raise GraphError(
+                "setitem: this tensor is a view of another one, whose history would not know of the writing. Write to "
+                "that one: t[0, 1] = v instead of t[0][1] = v, or copy the view first."
+            )
+        node, values = (value._node, value._data) if isinstance(value, Tensor) else (None, value)
+        try:
+            array[index] = values
+        except engine.REFUSALS as error:
+            raise OPS["setitem"].explain(error, [array, values], {"index": index}) from None
+        memory.edited(array, recorded=True)
+        self._node = Node(OPS["setitem"], (array, values), {"index": index}, (self._node, node), array, True)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        self[...] = self + other
+        return self
+
+    def __isub__(self, other: Any) -> Tensor:
+        self[...] = self - other
+        return self
+
+    def __imul__(self, other: Any) -> Tensor:
+        old = engine.tensor_of(self._node, self._data.copy()) if self.requires_grad else self  # the rule will read it
+        self[...] = old * other
+        return self
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        self[...] = self / other
+        return self
+
     def __len__(self) -> int:
         return len(self._data)
 
@@ -667,6 +721,7 @@ def sweep_from(
     targets: Sequence[Node] | None,
     retain_graph: bool | None,
     create_graph: bool,
+    allow_unused: bool = True,
 ) -> dict[Node, Any]:
     """The engine's sweep, from Tensors and cotangents that are checked here."""
     if gradients is None:
@@ -675,9 +730,9 @@ def sweep_from(
         raise ShapeError(f"backward: {len(gradients)} gradients for {len(outputs)} outputs")
     roots = [_root(output, gradient, create_graph) for output, gradient in zip(outputs, gradients)]
     if not create_graph:
-        return sweep(roots, targets, bool(retain_graph))
+        return sweep(roots, targets, bool(retain_graph), False, allow_unused)
     with engine.mode(recording=True):
-        return sweep(roots, targets, retain_graph is not False, create_graph=True)
+        return sweep(roots, targets, retain_graph is not False, True, allow_unused)
 
 
 def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: bool) -> tuple[Node, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_edu import ops
+from tinygrad_edu.engine import UNUSED
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.tensor import Tensor, as_tensor, sweep_from
 
@@ -66,11 +67,11 @@ def grad(
             what = "needs no gradient; make it with requires_grad=True" if isinstance(x, Tensor) else "is no Tensor"
             raise GraphError(f"grad: input {i} {what}")
     nodes = [x._node for x in inputs if x._node is not None]
-    found = sweep_from(outputs, grad_outputs, nodes, retain_graph, create_graph)  # type: ignore[arg-type]
+    found = sweep_from(outputs, grad_outputs, nodes, retain_graph, create_graph, allow_unused)  # type: ignore[arg-type]
     results: list[Tensor | None] = []
     for i, node in enumerate(nodes):
-        if node not in found and not allow_unused:
-            raise GraphError(f"grad: the outputs do not depend on input {i}; allow_unused=True returns None for it")
+        if node not in found and not allow_unused:  # it is reached, but only through what has no gradient
+            raise GraphError(UNUSED.format(i))
         results.append(as_tensor(found[node]) if node in found else None)
     return tuple(results)
 
@@ -102,7 +103,7 @@ def _gradients(y: Tensor, variables: list[Tensor], cotangent: Any, retain: bool,
     """The gradient for each variable; zeros for one that y does not depend on."""
     if not y.requires_grad:
         return [as_tensor(np.zeros_like(x.data)) for x in variables]
-    found = grad(y, variables, cotangent, retain, create_graph, allow_unused=True)
+    found = grad(y, variables, cotangent, retain or create_graph, create_graph, allow_unused=True)
     return [as_tensor(np.zeros_like(x.data)) if g is None else g for g, x in zip(found, variables)]
 
 

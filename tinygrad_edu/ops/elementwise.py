@@ -262,7 +262,7 @@ def _np_clip(
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
     if low is None:
-        return x <= high
+        return True if high is None else x <= high
     return x >= low if high is None else (x >= low) & (x <= high)
 
 

@@ -49,7 +49,7 @@ def _share(g: Any, count: int, reduction: str) -> Any:
 
 
 def _is_labels(targets: Any) -> bool:
-    return bool(targets.dtype.kind in "iu")
+    return targets.dtype.kind in "iu"
 
 
 def _check_classes(scores: Any, targets: Any) -> None:
@@ -136,14 +136,9 @@ def _rows(scores: Any) -> Any:
     return scores if scores.ndim == 2 else scores.reshape((-1, scores.shape[-1]))
 
 
-def _own(labels: Any) -> Any:
-    """The index of each sample's own class in scores (samples, classes)."""
-    return np.arange(labels.size), labels.reshape(-1)
-
-
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    return _rows(scores)[_own(labels)].reshape(labels.shape)
+    return _rows(scores)[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
 
 
 def _expected(scores: Any, targets: Any) -> Any:
@@ -194,8 +189,8 @@ def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     p /= total
     losses = np.log(total).reshape(total.shape[:-1])
     if _is_labels(targets):
-        own = _own(targets)
-        losses = losses - _rows(shifted)[own].reshape(targets.shape)
+        own = np.arange(targets.size), targets.reshape(-1)
+        losses -= _rows(shifted)[own].reshape(targets.shape)
         _rows(p)[own] -= 1  # p - t, in place
         return _reduce(losses, reduction), p
     losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)

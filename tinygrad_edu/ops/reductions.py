@@ -127,7 +127,7 @@ def _extremum(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     y = _kept(y, x.shape, axis)
     ties = (x == y) | ((x != x) & (y != y))  # a NaN is the extremum, though it equals nothing
     count = np.sum(ties, axis=_axes(x.shape, axis), keepdims=True)
-    return np.where(ties, _kept(_wide(g), x.shape, axis) / count, 0)
+    return np.where(ties, _kept(g, x.shape, axis) / count, 0)
 
 
 @operation(
@@ -210,7 +210,7 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 # Where all numbers are equal, the standard deviation has a kink at 0, as |x| has; the gradient there is 0.
 def _std(g: Any, y: Any, x: Any, axis: Axis, ddof: float, keepdims: bool) -> Any:
-    slope = np.where(y == 0, 0, _wide(g)) / (np.where(y == 0, 1, y) * _freedom(x.shape, axis, ddof))
+    slope = np.where(y == 0, 0, _wide(g)) / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
     return _kept(slope, x.shape, axis) * _deviation(x, axis)
 
 

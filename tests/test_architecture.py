@@ -1,0 +1,218 @@
+"""Rules that the code relies on, read from its source: layers, no circles, few dependencies, no hidden state."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tinygrad_edu as tg
+
+ROOT = Path(__file__).resolve().parent.parent
+STANDARD = sys.stdlib_module_names
+
+# Who may import whom: only what stands in the same line or in one further up.
+LAYERS = [
+    {"errors", "memory", "anomaly", "engine", "manual"},
+    {"op"},
+    {"ops"},
+    {"tensor"},
+    {"transforms", "program", "nn", "optim", "data", "serialization"},
+    {"derive", "compile", "check"},
+    {"viz"},
+    {"examples"},
+]
+LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
+
+
+def _modules() -> dict[str, Path]:
+    """Every module of the repository by its dotted name; a package stands for its `__init__`."""
+    found = {}
+    for top in ("tinygrad_edu", "viz", "examples"):
+        for file in sorted((ROOT / top).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+MODULES = _modules()
+TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MODULES.items()}
+
+
+def _walk(node: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes that run, and whether they stand in a function; what is there for type checkers is left out."""
+    yield node, in_function
+    for child in ast.iter_child_nodes(node):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") and child in node.body:
+            continue
+        inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _walk(child, inside)
+
+
+def _imports(name: str) -> Iterator[tuple[str, bool]]:
+    """What a module imports, as dotted names, and whether it does so inside of a function."""
+    package = MODULES[name].name == "__init__.py"
+    for node, in_function in _walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, in_function
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = name.split(".")
+                parts = parts[: len(parts) - node.level + package]
+                base = ".".join([*parts, base] if base else parts)
+            for alias in node.names:  # `from package import module` is an import of the module
+                yield (f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base), in_function
+
+
+def _layer(module: str) -> str | None:
+    """The name under which a module stands in LAYERS; None for the package itself, which collects them all."""
+    parts = module.split(".")
+    if parts[0] == "tinygrad_edu":
+        return parts[1] if len(parts) > 1 else None
+    return parts[0]
+
+
+def test_every_module_has_a_layer() -> None:
+    """A new file says where it stands, and its first line says what it is."""
+    unknown = {_layer(name) for name in MODULES} - LEVEL.keys() - {None}
+    assert not unknown, f"add {unknown} to LAYERS"
+    for name, tree in TREES.items():
+        if MODULES[name].read_text(encoding="utf-8").strip():
+            assert ast.get_docstring(tree), f"{name} does not say what it is"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_one_way(name: str) -> None:
+    own = _layer(name)
+    for imported, _ in _imports(name):
+        top = imported.split(".")[0]
+        if top not in ("tinygrad_edu", "viz", "examples"):
+            continue
+        other = _layer(imported)
+        if own is None:  # tinygrad_edu/__init__.py: everything but what is built upon it
+            assert other not in ("viz", "examples")
+            continue
+        if other is None:  # the package itself, and with it everything in it: for those above it
+            assert LEVEL[own] > LEVEL["check"], (
+                f"{name} imports all of tinygrad_edu instead of the module that it needs"
+            )
+            continue
+        assert LEVEL[other] <= LEVEL[own], f"{name} imports {imported}, which stands above it"
+
+
+def test_there_is_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for name in MODULES:
+        graph[name] = {i for i, _ in _imports(name) if i in MODULES and i != name}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("tinygrad_edu")])
+def test_no_import_hides_in_a_function(name: str) -> None:
+    """A function-level import dodges a circle; only an optional extra may be imported where it is used."""
+    if name == "tinygrad_edu":
+        return  # loads rarely used parts when they are asked for
+    hidden = [i for i, in_function in _imports(name) if in_function and i.split(".")[0] == "tinygrad_edu"]
+    assert not hidden, f"{name} imports {hidden} inside of a function"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("tinygrad_edu.manual")])
+def test_manual_stands_alone(name: str) -> None:
+    """The hand-derived equations import NumPy, the standard library and themselves: they can judge the engine."""
+    for imported, _ in _imports(name):
+        top = imported.split(".")[0]
+        assert top == "numpy" or top in STANDARD or imported.startswith("tinygrad_edu.manual"), imported
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("tinygrad_edu")])
+def test_tinygrad_edu_never_imports_viz(name: str) -> None:
+    assert not [i for i, _ in _imports(name) if i.split(".")[0] in ("viz", "examples", "tests")]
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("tinygrad_edu")])
+def test_only_numpy_is_required(name: str) -> None:
+    """At the head of a file stand NumPy, the standard library and the package; extras are imported where used."""
+    for imported, in_function in _imports(name):
+        top = imported.split(".")[0]
+        assert in_function or top in ("numpy", "tinygrad_edu") or top in STANDARD, f"{name} requires {imported}"
+
+
+def test_importing_loads_nothing_but_numpy() -> None:
+    """In a fresh interpreter: no optional package, and none of the parts that are loaded when asked for."""
+    code = "import sys; before = set(sys.modules); import tinygrad_edu; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    assert "tinygrad_edu.engine" in loaded
+    foreign = {m for m in loaded if m.split(".")[0] not in {"numpy", "tinygrad_edu"} | STANDARD}
+    # NumPy's compiled parts bring helpers of Cython, which carry their version in their names
+    assert not {m for m in foreign if not m.startswith(("cython_runtime", "_cython", "_cyutility"))}
+    assert not {m for m in loaded if m.startswith(("tinygrad_edu.check", "tinygrad_edu.data", "tinygrad_edu.manual"))}
+
+
+def _calls(tree: ast.AST, function: str) -> list[ast.Call]:
+    return [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call)
+        and (n.func.id if isinstance(n.func, ast.Name) else n.func.attr if isinstance(n.func, ast.Attribute) else "")
+        == function
+    ]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_is_named_by_its_address(name: str) -> None:
+    """id() differs from run to run: as a key it may serve, but never in a text or an order."""
+    for node in ast.walk(TREES[name]):
+        makes_text = isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("str", "hex", "format", "repr", "print", "sorted", "hash")
+        )
+        if makes_text:
+            assert not _calls(node, "id"), f"{name}:{getattr(node, 'lineno', '?')} names something by its address"
+        if isinstance(node, ast.Call) and any(k.arg == "key" and ast.unparse(k.value) == "id" for k in node.keywords):
+            raise AssertionError(f"{name}:{node.lineno} sorts by address")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nobody_raises_the_recursion_limit(name: str) -> None:
+    """Depth is handled by loops: a raised limit only moves the crash."""
+    assert "setrecursionlimit" not in MODULES[name].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_legacy_random_state(name: str) -> None:
+    """One seeded Generator, passed along; nothing draws from NumPy's or Python's global state."""
+    modern = {"default_rng", "Generator", "BitGenerator", "SeedSequence", "PCG64"}
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
+            assert node.attr in modern, f"{name}:{node.lineno} uses np.random.{node.attr}"
+    assert "random" not in {i for i, _ in _imports(name)}
+
+
+def test_the_engine_knows_no_operation() -> None:
+    """Neither by import nor by name: an operation is data to it."""
+    compared = [n for n in ast.walk(TREES["tinygrad_edu.engine"]) if isinstance(n, ast.Compare | ast.Subscript)]
+    names = {c.value for n in compared for c in ast.walk(n) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
+    assert not names & tg.op.OPS.keys()
+    assert not [i for i, _ in _imports("tinygrad_edu.engine") if i.startswith("tinygrad_edu.op")]
+
+
+def test_what_is_exported_exists() -> None:
+    for name in tg.__all__:
+        assert getattr(tg, name) is not None
+    assert len(set(tg.__all__)) == len(tg.__all__)
+    for op in tg.ops.__all__:
+        assert getattr(tg, op) is getattr(tg.ops, op)
+    with pytest.raises(AttributeError, match="nonsense"):
+        tg.nonsense  # noqa: B018
+    assert set(tg.__all__) <= set(dir(tg))
