@@ -210,7 +210,7 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 # Where all numbers are equal, the standard deviation has a kink at 0, as |x| has; the gradient there is 0.
 def _std(g: Any, y: Any, x: Any, axis: Axis, ddof: float, keepdims: bool) -> Any:
-    slope = np.where(y == 0, 0, _wide(g)) / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
+    slope = np.where(y == 0, 0, g) / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
     return _kept(slope, x.shape, axis) * _deviation(x, axis)
 
 
