@@ -208,9 +208,9 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
     return value if _freedom(np.shape(x), axis, ddof) > 0 else value * np.nan
 
 
-# Where all numbers are equal, the standard deviation has a kink at 0, as |x| has; the gradient there is 0.
+# Where all numbers are equal, std = 0 has a kink, as |x| has; the deviations are 0 there, and so is the gradient.
 def _std(g: Any, y: Any, x: Any, axis: Axis, ddof: float, keepdims: bool) -> Any:
-    slope = np.where(y == 0, 0, g) / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
+    slope = g / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
     return _kept(slope, x.shape, axis) * _deviation(x, axis)
 
 
