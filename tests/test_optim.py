@@ -62,7 +62,7 @@ def test_a_step_is_an_edit() -> None:
     loss = (w * w).sum()
     loss.backward(retain_graph=True)
     optim.SGD([w], lr=0.1).step()
-    with pytest.raises(tg.GraphError, match="multiply.*edited"):
+    with pytest.raises(tg.GraphError, match=r"multiply.*edited"):
         loss.backward()
 
 

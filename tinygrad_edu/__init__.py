@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
 
 __all__ = [
-    "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward", "check", "data",
-    "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp", *ops.__all__,
+    "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward",
+    "check", "data", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn",
+    "no_grad", "operation", "ops", "optim", "sample", "vjp",
+    *ops.__all__,
 ]  # fmt: skip
 
 
@@ -69,11 +71,10 @@ def detect_anomaly() -> _mode:
     >>> import tinygrad_edu as tg
     >>> x = tg.Tensor([0.0, 4.0], requires_grad=True)
     >>> with tg.detect_anomaly():
-    ...     tg.sqrt(x).sum().backward()
+    ...     tg.sqrt(x).sum().backward()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    tinygrad_edu.errors.AnomalyError: sqrt: the gradient for input 1 is an infinity (1 of 2 elements, the first at (0,)); \
-the operation was called at <doctest tinygrad_edu.detect_anomaly[2]>:2: tg.sqrt(x).sum().backward()
+    tinygrad_edu.errors.AnomalyError: sqrt: the gradient for input 1 is an infinity (1 of 2 elements, the first at ...
     """
     return _mode(anomaly=True)
 

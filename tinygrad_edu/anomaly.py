@@ -36,7 +36,7 @@ def _found(c: Any, test: Any, what: str) -> str:
 
 
 def check_forward(name: str, args: Any, value: Any) -> str:
-    """Raise if this operation made a NaN or an infinity out of numbers without any, or met a NaN; else say where it stands."""
+    """Raise if this operation made a NaN or an infinity, or met a NaN; else say where it was called."""
     where = users_line()
     for i, x in enumerate(args):
         if _holds(x, np.isnan):

@@ -207,7 +207,7 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
         value = op.forward(x, y)
     except REFUSALS as error:
         raise op.explain(error, [x, y], None) from None
-    needs_grad = x_node is not None and x_node.needs_grad or y_node is not None and y_node.needs_grad
+    needs_grad = (x_node is not None and x_node.needs_grad) or (y_node is not None and y_node.needs_grad)
     return result(op, (x, y), None, (x_node, y_node), value, needs_grad)
 
 
@@ -382,7 +382,7 @@ def sweep(
                 c = fit(c, arg, op)
             if anomaly:
                 index = next(i for i, p in enumerate(node.parents) if p is parent)
-                check_backward(op.name, index, getattr(c, "_data", c), notes and notes.where)
+                check_backward(op.name, index, getattr(c, "_data", c), notes.where if notes else None)
             if parent not in pending:
                 pending[parent] = c
                 if create_graph or c.base is not None or getrefcount(c) > FRESH:

@@ -124,8 +124,8 @@ class Op(Generic[P]):
         Of a fused operation: computes from the inputs what `forward` keeps for the rules.  An ordinary sweep uses
         what was kept; under `create_graph` this function recomputes it, so that derivatives flow through it.
     door : callable, optional
-        `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused (for a
-        ShapeError), an exception of its own choice, or None if it knows nothing better than what NumPy said.
+        `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused
+        (for a ShapeError), an exception of its own choice, or None if it knows no more than NumPy has said.
 
     Examples
     --------

@@ -424,7 +424,7 @@ class Tensor(Value):
         return self
 
     def __imul__(self, other: Any) -> Tensor:
-        old = engine.tensor_of(self._node, self._data.copy()) if self.requires_grad else self  # the rule will read it
+        old = self if self._node is None else engine.tensor_of(self._node, self._data.copy())  # the rule will read it
         self[...] = old * other
         return self
 

@@ -1,4 +1,4 @@
-"""Training steps as an expert writes them in NumPy: in place, no array that isn't needed, softmax with cross-entropy."""
+"""Training steps as an expert writes them in NumPy: in place, and no array that is not needed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ def machine() -> str:
     try:
         from threadpoolctl import threadpool_info
 
-        pools = [f"{p['architecture']}, {p['num_threads']} threads" for p in threadpool_info() if p["user_api"] == "blas"]
+        found = [p for p in threadpool_info() if p["user_api"] == "blas"]
+        pools = [f"{p['architecture']}, {p['num_threads']} threads" for p in found]
     except ImportError:
         pools = ["kernel unknown: threadpoolctl is not installed"]
     return f"NumPy {np.__version__}, {blas['name']} {blas['version']} ({'; '.join(pools)})"

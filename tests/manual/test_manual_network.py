@@ -165,7 +165,8 @@ def test_forward_is_its_definition(convention, n):
                 sample = ours if n is None else ours[i] if convention == "rows" else ours[:, i]
                 # Sums of at most five products.
                 np.testing.assert_allclose(sample, expected, rtol=1e-13, atol=1e-15)
-    assert f.H[0] is X and f.Y is f.H[3]
+    assert f.H[0] is X
+    assert f.Y is f.H[3]
 
 
 def test_the_two_three_one_network_by_hand():
@@ -314,7 +315,8 @@ def test_inputs_and_targets_that_do_not_fit_raise():
     for shape in ((5, 3), (3,), (), (1, 5, 2)):
         with pytest.raises(ValueError) as error:
             net.forward(np.zeros(shape))
-        assert f"X has shape {shape}" in str(error.value) and "pass a batch (n, in)" in str(error.value)
+        assert f"X has shape {shape}" in str(error.value)
+        assert "pass a batch (n, in)" in str(error.value)
     with pytest.raises(
         ValueError, match=r"X has shape \(5, 2\).*pass a batch \(in, n\) or a sample \(in,\) with in = 2"
     ):

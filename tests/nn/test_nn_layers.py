@@ -74,7 +74,7 @@ def test_mistakes_are_named(mistake, message) -> None:
         mistake()
 
 
-# 40,000 draws: the standard error of a standard deviation is sigma / sqrt(80,000), 0.35 %; 2 % is more than five of them.
+# 40,000 draws: the standard error of a standard deviation is sigma / sqrt(80,000), 0.35 %; 2 % is five of them.
 @pytest.mark.parametrize(
     ("name", "std"),
     [

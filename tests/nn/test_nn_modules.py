@@ -133,5 +133,5 @@ def test_repr_of_nested_modules() -> None:
 
 
 def test_forward_must_be_defined() -> None:
-    with pytest.raises(NotImplementedError, match="Module.forward"):
+    with pytest.raises(NotImplementedError, match=r"Module\.forward"):
         nn.Module()(1)

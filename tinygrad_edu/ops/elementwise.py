@@ -9,9 +9,9 @@ import numpy as np
 from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, sample
 
 __all__ = [
-    "abs", "bitwise_and", "bitwise_or", "clip", "cos", "equal", "exp", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less",
-    "less_equal", "log", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "not_equal", "sign", "sin", "sqrt", "tanh",
-    "where",
+    "abs", "bitwise_and", "bitwise_or", "clip", "cos", "equal", "exp", "greater", "greater_equal", "invert",
+    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or", "maximum",
+    "minimum", "not_equal", "sign", "sin", "sqrt", "tanh", "where",
 ]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
