@@ -11,12 +11,12 @@ from tqdm import tqdm
 import tinygrad_edu as tg
 
 
-def arguments(description, epochs, quick, **extra):
+def arguments(description, epochs, quick, seed=1, **extra):
     """The switches of every example: --quick, --epochs, --seed, --out, and those in `extra`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"a short run of {quick} epochs")
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training data")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
+    parser.add_argument("--seed", type=int, default=seed, help="seed of everything random")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for pictures")
     for name, options in extra.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **options)

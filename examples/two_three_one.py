@@ -13,7 +13,7 @@ from tinygrad_edu.nn.functional import binary_cross_entropy
 
 
 def main():
-    args = arguments(__doc__, epochs=400, quick=20)
+    args = arguments(__doc__, epochs=400, quick=20, seed=6)  # three ReLU units get stuck on XOR from many other seeds
     out = folder(args, "two_three_one")
     written = []
     for name, (x, t) in {"xor": tg.data.xor(), "moons": tg.data.moons(rng=args.seed)}.items():

@@ -65,6 +65,9 @@ def loss_curve(history: Mapping[str, Sequence[float]], path: str | Path) -> Path
             ax.plot(range(1, len(values) + 1), values, label=name, marker=marker, markersize=3, **style)
         ax.set_xlabel("epoch")
         ax.set_ylabel(word)
+        lowest, highest = (f(f(values) for values in curves.values()) for f in (min, max))
+        if word == "loss" and 0 < 10 * lowest < highest:
+            ax.set_yscale("log")
         ax.grid(alpha=0.3)
         ax.legend()
     return _saved(figure, path)
@@ -93,7 +96,7 @@ def decision_boundary(predict: Predict, x: ArrayLike, t: ArrayLike, path: str | 
     figure.colorbar(shading, ax=ax, label="probability of class 1")
     ax.set_xlabel("first feature")
     ax.set_ylabel("second feature")
-    ax.legend(loc="upper right", fontsize=8)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return _saved(figure, path)
 
 
