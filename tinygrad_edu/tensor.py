@@ -325,6 +325,18 @@ class Tensor(Value):
     def __rpow__(self, other: Any) -> Tensor:
         return apply2(ops.power, other, self)
 
+    def __floordiv__(self, other: Any) -> Tensor:
+        return apply2(ops.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return apply2(ops.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return apply2(ops.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return apply2(ops.remainder, other, self)
+
     def __matmul__(self, other: Any) -> Tensor:
         return apply2(ops.matmul, self, other)
 
@@ -369,6 +381,11 @@ class Tensor(Value):
         return ops.bitwise_or(self, other)
 
     __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return ops.bitwise_xor(self, other)
+
+    __rxor__ = __xor__
 
     def __invert__(self) -> Tensor:
         return ops.invert(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_edu as tg
+from tests.ops.tables import collected
 from tests.ops.test_ops_table import CALLS, DIFFERENTIABLE, call, positions, rng_for
 from tinygrad_edu.op import OPS, Op, Sample
 
@@ -167,6 +169,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "mse_loss": lambda y, t, reduction: F.mse_loss(y, t, reduction=reduction),
     "half_mse_loss": _half_mse,
 }
+TORCH |= {name: partial(function, torch) for name, function in collected("TORCH").items()}
 
 
 # --------------------------------------------------------------------------------------------- tools

@@ -1,4 +1,4 @@
-"""Layers and networks: Linear, activations, Dropout, Sequential, MLP."""
+"""Layers and networks: Linear, Dropout, Sequential, MLP."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
 from tinygrad_edu.nn import functional, init
+from tinygrad_edu.nn.activations import ACTIVATIONS
 from tinygrad_edu.nn.init import Initializer
 from tinygrad_edu.nn.module import Module, Parameter
 
-__all__ = [
-    "ACTIVATIONS", "Dropout", "Identity", "LeakyReLU", "Linear", "LogSoftmax", "MLP", "ReLU", "Sequential", "Sigmoid",
-    "Softmax", "Softplus", "Tanh",
-]  # fmt: skip
+__all__ = ["MLP", "Dropout", "Linear", "Sequential"]
 
 Seed = int | np.random.Generator | None
 
@@ -78,77 +76,6 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
 
 
-class Identity(Module):
-    """Passes its input on."""
-
-    def forward(self, x: Any) -> Any:
-        return x
-
-
-class ReLU(Module):
-    """max(x, 0) for each element."""
-
-    def forward(self, x: Any) -> Any:
-        return functional.relu(x)
-
-
-class LeakyReLU(Module):
-    """x where x > 0, else slope * x."""
-
-    def __init__(self, slope: float = 0.01) -> None:
-        super().__init__()
-        self.slope = slope
-
-    def forward(self, x: Any) -> Any:
-        return functional.leaky_relu(x, slope=self.slope)
-
-    def extra_repr(self) -> str:
-        return f"slope={self.slope}"
-
-
-class Sigmoid(Module):
-    """1 / (1 + e^-x) for each element."""
-
-    def forward(self, x: Any) -> Any:
-        return functional.sigmoid(x)
-
-
-class Tanh(Module):
-    """Hyperbolic tangent of each element."""
-
-    def forward(self, x: Any) -> Any:
-        return functional.tanh(x)
-
-
-class Softplus(Module):
-    """log(1 + e^x) for each element."""
-
-    def forward(self, x: Any) -> Any:
-        return functional.softplus(x)
-
-
-class Softmax(Module):
-    """e^x / sum(e^x) along an axis, the last unless given."""
-
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, x: Any) -> Any:
-        return functional.softmax(x, axis=self.axis)
-
-
-class LogSoftmax(Module):
-    """log(softmax(x)) along an axis, the last unless given."""
-
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, x: Any) -> Any:
-        return functional.log_softmax(x, axis=self.axis)
-
-
 class Dropout(Module):
     """In training, each element is 0 with probability p and divided by 1 - p otherwise; in use, nothing happens."""
 
@@ -200,18 +127,6 @@ class Sequential(Module):
     def __getitem__(self, i: int) -> Module:
         return list(self)[i]
 
-
-# Activations by name, for MLP and scripts.
-ACTIVATIONS: dict[str, Callable[[], Module]] = {
-    "identity": Identity,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "softplus": Softplus,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-}
 
 Activation = str | Callable[[], Module]
 

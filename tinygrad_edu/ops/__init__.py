@@ -1,14 +1,36 @@
 """The operations, one family to a file.  Each is defined once: forward, vjps, notation, samples."""
 
-from tinygrad_edu.ops import activations, arithmetic, elementwise, indexing, linalg, losses, reductions, shaping
+from tinygrad_edu.ops import (
+    activations,
+    arithmetic,
+    comparisons,
+    distances,
+    elementwise,
+    indexing,
+    linalg,
+    losses,
+    reductions,
+    rounding,
+    shaping,
+    special,
+    trigonometric,
+)
 from tinygrad_edu.ops.activations import *  # noqa: F403
 from tinygrad_edu.ops.arithmetic import *  # noqa: F403
+from tinygrad_edu.ops.comparisons import *  # noqa: F403
+from tinygrad_edu.ops.distances import *  # noqa: F403
 from tinygrad_edu.ops.elementwise import *  # noqa: F403
 from tinygrad_edu.ops.indexing import *  # noqa: F403
 from tinygrad_edu.ops.linalg import *  # noqa: F403
 from tinygrad_edu.ops.losses import *  # noqa: F403
 from tinygrad_edu.ops.reductions import *  # noqa: F403
+from tinygrad_edu.ops.rounding import *  # noqa: F403
 from tinygrad_edu.ops.shaping import *  # noqa: F403
+from tinygrad_edu.ops.special import *  # noqa: F403
+from tinygrad_edu.ops.trigonometric import *  # noqa: F403
 
-families = (arithmetic, elementwise, reductions, linalg, shaping, indexing, activations, losses)
+families = (
+    arithmetic, elementwise, trigonometric, rounding, special, comparisons, reductions, linalg, shaping, indexing,
+    activations, losses, distances,
+)  # fmt: skip
 __all__ = [name for family in families for name in family.__all__]

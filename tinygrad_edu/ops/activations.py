@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.op import Notation, normal, operation, sample
+from tinygrad_edu.op import PRODUCT, Notation, distinct, normal, operation, sample
+from tinygrad_edu.ops.special import erf
 
-__all__ = ["leaky_relu", "log_softmax", "relu", "sigmoid", "softmax", "softplus"]
+__all__ = [
+    "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid",
+    "silu", "softmax", "softplus", "softsign",
+]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
 
@@ -51,6 +56,54 @@ def leaky_relu(x: Operand, slope: float = 0.01) -> Any:
     return np.where(x > 0, x, slope * x)
 
 
+# Up to 0 the slope of elu is alpha e^x, above it 1.  One sum says both, as e^min(x, 0) = 1 above 0: that is three
+# times faster than a choice.
+@operation(
+    vjps=[lambda g, y, x, alpha: g * (alpha * np.exp(np.minimum(x, 0)) + (1 - alpha) * (x > 0))],
+    notation=Notation("elu(<x>)", r"\operatorname{elu}(<x>)"),
+    samples=[sample(normal(3, 4)), sample(normal(3, 4), alpha=0.3)],
+)
+def elu(x: Operand, alpha: float = 1.0) -> Any:
+    r"""Exponential linear unit (Clevert et al. 2015): x where x > 0, else alpha (e^x - 1), which ends at -alpha.
+
+    Gradient: dL/dx = g where x > 0, else g alpha e^x.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.elu(tg.Tensor([-1.0, 0.0, 2.0]))
+    Tensor([-0.63212056,  0.        ,  2.        ])
+    """
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+# With these two numbers, activations of mean 0 and variance 1 stay so from layer to layer (Klambauer et al. 2017).
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_END = SELU_SCALE * SELU_ALPHA
+
+
+@operation(
+    vjps=[lambda g, y, x: g * (SELU_END * np.exp(np.minimum(x, 0)) + (SELU_SCALE - SELU_END) * (x > 0))],
+    notation=Notation("selu(<x>)", r"\operatorname{selu}(<x>)"),
+    samples=[sample(normal(3, 4))],
+)
+def selu(x: Operand) -> Any:
+    r"""Self-normalising elu (Klambauer et al. 2017): scale x where x > 0, else scale alpha (e^x - 1).
+
+    scale = 1.0507 and alpha = 1.6733.
+
+    Gradient: dL/dx = g scale where x > 0, else g scale alpha e^x.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.selu(tg.Tensor([-1.0, 0.0, 2.0]))
+    Tensor([-1.11133074,  0.        ,  2.10140197])
+    """
+    return SELU_SCALE * np.maximum(x, 0) + SELU_END * np.expm1(np.minimum(x, 0))
+
+
 @operation(
     vjps=[lambda g, y, x: g * (y * (1 - y))],
     notation=Notation("sigmoid(<x>)", r"\sigma(<x>)"),
@@ -72,14 +125,14 @@ def sigmoid(x: Operand) -> Any:
 
 
 @operation(
-    vjps=[lambda g, y, x: g * sigmoid(x)],
+    vjps=[lambda g, y, x, beta: g * sigmoid(_scaled(x, beta))],
     notation=Notation("softplus(<x>)", r"\operatorname{softplus}(<x>)"),
-    samples=[sample(normal(3, 4))],
+    samples=[sample(normal(3, 4)), sample(normal(3, 4), beta=2.5)],
 )
-def softplus(x: Operand) -> Any:
-    r"""log(1 + e^x), computed as max(x, 0) + log(1 + e^-|x|), which cannot overflow.
+def softplus(x: Operand, beta: float = 1) -> Any:
+    r"""log(1 + e^{beta x}) / beta, a smooth relu, computed as max(x, 0) + log(1 + e^-|beta x|) / beta: no overflow.
 
-    Gradient: dL/dx = g sigmoid(x).
+    Gradient: dL/dx = g sigmoid(beta x).
 
     Examples
     --------
@@ -87,7 +140,187 @@ def softplus(x: Operand) -> Any:
     >>> tg.softplus(tg.Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    if beta <= 0:
+        raise ValueError(f"softplus: beta={beta}: a positive number is expected")
+    tail = np.log1p(np.exp(-np.abs(_scaled(x, beta))))
+    return np.maximum(x, 0) + (tail if beta == 1 else tail / beta)
+
+
+def _scaled(x: Any, beta: float) -> Any:
+    return x if beta == 1 else beta * x
+
+
+# Several activations are x times a smooth switch from 0 to 1.  The rule needs the switch again: the forward pass
+# keeps it.
+
+
+@operation(
+    vjps=[lambda g, y, x, s: g * (s * (1 + x * (1 - s)))],
+    residual=lambda x: sigmoid(x),
+    notation=Notation("silu(<x>)", r"\operatorname{silu}(<x>)"),
+    samples=[sample(normal(3, 4))],
+)
+def silu(x: Operand) -> Any:
+    r"""x sigmoid(x), also called swish.
+
+    Gradient: dL/dx = g s (1 + x (1 - s)), s = sigmoid(x).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.silu(tg.Tensor([-1000.0, 0.0, 2.0]))
+    Tensor([-0.        ,  0.        ,  1.76159416])
+    """
+    s = sigmoid(x)
+    return x * s, s
+
+
+@operation(
+    vjps=[lambda g, y, x, t: g * (t + x * (1 - t * t) * sigmoid(x))],
+    residual=lambda x: np.tanh(softplus(x)),
+    notation=Notation("mish(<x>)", r"\operatorname{mish}(<x>)"),
+    samples=[sample(normal(3, 4))],
+)
+def mish(x: Operand) -> Any:
+    r"""x tanh(softplus(x)) (Misra 2019).
+
+    Gradient: dL/dx = g (t + x (1 - t^2) sigmoid(x)), t = tanh(softplus(x)).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.mish(tg.Tensor([-1000.0, 0.0, 2.0]))
+    Tensor([-0.        ,  0.        ,  1.94395896])
+    """
+    t = np.tanh(softplus(x))
+    return x * t, t
+
+
+SQRT_HALF = math.sqrt(0.5)
+ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
+CUBIC = 0.044715
+FAR = 100  # where x^2 is larger, the normal distribution ends: x^2 need not grow until it overflows
+
+
+@np.errstate(over="ignore")
+def _normal_below(x: Any, approximate: str) -> Any:
+    """How much of the normal distribution N(0, 1) lies below x."""
+    if approximate == "none":
+        return 0.5 + 0.5 * erf(SQRT_HALF * x)
+    if approximate == "tanh":  # (1 + tanh(u)) / 2 = sigmoid(2u)
+        return sigmoid(2 * ROOT_2_OVER_PI * x * (1 + CUBIC * np.minimum(x * x, FAR)))
+    raise ValueError(f'gelu: approximate={approximate!r}: "none" or "tanh" is expected')
+
+
+@np.errstate(over="ignore")
+def _normal_at(x: Any, below: Any, approximate: str) -> Any:
+    """The derivative of `_normal_below`: the density of the normal distribution at x."""
+    if approximate == "none":
+        return np.exp(-0.5 * x * x) * (0.5 * ROOT_2_OVER_PI)
+    return below * (1 - below) * (2 * ROOT_2_OVER_PI * (1 + 3 * CUBIC * np.minimum(x * x, FAR)))
+
+
+@operation(
+    vjps=[lambda g, y, x, below, approximate: g * (below + x * _normal_at(x, below, approximate))],
+    residual=_normal_below,
+    notation=Notation("gelu(<x>)", r"\operatorname{gelu}(<x>)"),
+    samples=[sample(normal(3, 4)), sample(normal(3, 4), approximate="tanh")],
+)
+def gelu(x: Operand, approximate: str = "none") -> Any:
+    r"""x P(x), where P(x) = (1 + erf(x / sqrt(2))) / 2 is how much of N(0, 1) lies below x (Hendrycks, Gimpel 2016).
+
+    With approximate="tanh", as in GPT-2: P(x) = (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.
+
+    Gradient: dL/dx = g (P + x P'), and P' = e^{-x^2/2} / sqrt(2 pi) unless approximated.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.gelu(tg.Tensor([-1.0, 0.0, 2.0]))
+    Tensor([-0.15865525,  0.        ,  1.95449974])
+    >>> tg.gelu(tg.Tensor([-1.0, 0.0, 2.0]), approximate="tanh")
+    Tensor([-0.15880801,  0.        ,  1.95459769])
+    """
+    below = _normal_below(x, approximate)
+    return x * below, below
+
+
+@np.errstate(over="ignore")
+def _softsign(g: Any, y: Any, x: Any) -> Any:
+    d = 1 + np.abs(x)
+    return g / (d * d)
+
+
+@operation(
+    vjps=[_softsign],
+    notation=Notation("<x> / (1 + |<x>|)", r"\frac{<x>}{1 + \lvert <x> \rvert}", PRODUCT),
+    samples=[sample(normal(3, 4))],
+)
+def softsign(x: Operand) -> Any:
+    r"""x / (1 + |x|): from -1 to 1, as tanh, but slowly.
+
+    Gradient: dL/dx = g / (1 + |x|)^2.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.softsign(tg.Tensor([-1.0, 0.0, 3.0]))
+    Tensor([-0.5 ,  0.  ,  0.75])
+    """
+    return x / (1 + np.abs(x))
+
+
+# Unlike clip, it passes nothing on at a bound: so it is in PyTorch.
+@operation(
+    vjps=[lambda g, y, x, min_val, max_val: g * np.logical_not((x <= min_val) | (x >= max_val))],
+    notation=Notation("hardtanh(<x>)", r"\operatorname{hardtanh}(<x>)"),
+    samples=[sample(distinct(3, 4)), sample(distinct(3, 4), min_val=-0.4, max_val=0.6)],
+)
+def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    r"""x, but no less than `min_val` and no more than `max_val`.
+
+    Gradient: dL/dx = g where min_val < x < max_val, else 0.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.hardtanh(tg.Tensor([-3.0, 0.5, 2.0]))
+    Tensor([-1. ,  0.5,  1. ])
+    """
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val={min_val} is above max_val={max_val}")
+    return np.clip(x, min_val, max_val)
+
+
+def relu6(x: Operand) -> Any:
+    """min(max(x, 0), 6); its gradient is 0 at 0 and at 6.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.relu6(tg.Tensor([-1.0, 3.0, 7.0]))
+    Tensor([0., 3., 6.])
+    """
+    return hardtanh(x, min_val=0, max_val=6)
+
+
+@operation(
+    vjps=[lambda g, y, x: g * sigmoid(-x)],
+    notation=Notation("log sigmoid(<x>)", r"\log \sigma(<x>)", PRODUCT),
+    samples=[sample(normal(3, 4))],
+)
+def log_sigmoid(x: Operand) -> Any:
+    r"""log(sigmoid(x)), exact also where sigmoid is too small to be told from 0: min(x, 0) - log(1 + e^-|x|).
+
+    Gradient: dL/dx = g sigmoid(-x).
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.log_sigmoid(tg.Tensor([-1000.0, 0.0, 1000.0]))
+    Tensor([-1.00000000e+03, -6.93147181e-01,  0.00000000e+00])
+    """
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
 def _axis_door(x: Any, axis: int) -> str | None:

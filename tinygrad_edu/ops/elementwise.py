@@ -1,20 +1,43 @@
-"""Functions of each element: exp, log, sin, ...; the larger, the smaller, the chosen; and comparisons."""
+"""Functions of each element: exponentials and logarithms, powers and roots."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, sample
+from tinygrad_edu.op import POWER, PRODUCT, SUM, Notation, between, implements, normal, operation, sample
+from tinygrad_edu.ops.activations import sigmoid
+from tinygrad_edu.ops.arithmetic import astype, power
 
 __all__ = [
-    "abs", "bitwise_and", "bitwise_or", "clip", "cos", "equal", "exp", "greater", "greater_equal", "invert",
-    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or", "maximum",
-    "minimum", "not_equal", "sign", "sin", "sqrt", "tanh", "where",
+    "abs", "cbrt", "exp", "exp2", "expm1", "float_power", "lerp", "log", "log1p", "log2", "log10", "logaddexp",
+    "logaddexp2", "reciprocal", "rsqrt", "sqrt", "square",
 ]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
+
+LOG_2, LOG_10 = math.log(2), math.log(10)
+
+
+@operation(
+    np.absolute,
+    vjps=[lambda g, y, x: g * np.sign(x)],
+    notation=Notation("|<x>|", r"\lvert <x> \rvert"),
+    samples=[sample(normal(3, 4))],
+)
+def abs(x: Operand) -> Any:
+    r"""Absolute value of each element.
+
+    Gradient: dL/dx = g sign(x); 0 at x = 0.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.abs(tg.Tensor([-1.0, 2.0]))
+    Tensor([1., 2.])
+    """
 
 
 @operation(
@@ -33,6 +56,44 @@ def exp(x: Operand) -> Any:
     >>> import tinygrad_edu as tg
     >>> tg.exp(tg.Tensor([0.0, 1.0]))
     Tensor([1.        , 2.71828183])
+    """
+
+
+@operation(
+    np.expm1,
+    vjps=[lambda g, y, x: g * np.exp(x)],
+    notation=Notation("exp(<x>) - 1", "e^{<x>} - 1", SUM),
+    samples=[sample(normal(3, 4))],
+)
+def expm1(x: Operand) -> Any:
+    r"""e^x - 1, exact also for small x, where e^x is too close to 1.
+
+    Gradient: dL/dx = g e^x.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.expm1(tg.Tensor([1e-20, 1.0]))
+    Tensor([1.00000000e-20, 1.71828183e+00])
+    """
+
+
+@operation(
+    np.exp2,
+    vjps=[lambda g, y, x: g * (y * LOG_2)],
+    notation=Notation("2^<x>", "2^{<x>}", POWER),
+    samples=[sample(normal(3, 4))],
+)
+def exp2(x: Operand) -> Any:
+    r"""2 to the power of each element.
+
+    Gradient: dL/dx = g 2^x log 2.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.exp2(tg.Tensor([-1.0, 3.0]))
+    Tensor([0.5, 8. ])
     """
 
 
@@ -56,6 +117,82 @@ def log(x: Operand) -> Any:
 
 
 @operation(
+    np.log1p,
+    vjps=[np.errstate(divide="ignore", invalid="ignore")(lambda g, y, x: g / (1 + x))],
+    notation=Notation("log(1 + <x>)", r"\log(1 + <x>)"),
+    samples=[sample(between(-0.5, 3, 3, 4))],
+)
+def log1p(x: Operand) -> Any:
+    r"""log(1 + x), exact also for small x, where 1 + x is too close to 1.
+
+    Gradient: dL/dx = g / (1 + x); inf at x = -1.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.log1p(tg.Tensor([1e-20, 1.0]))
+    Tensor([1.00000000e-20, 6.93147181e-01])
+    """
+
+
+@operation(
+    np.log2,
+    vjps=[np.errstate(divide="ignore", invalid="ignore")(lambda g, y, x: g / (x * LOG_2))],
+    notation=Notation("log2(<x>)", r"\log_2(<x>)"),
+    samples=[sample(between(0.5, 3, 3, 4))],
+)
+def log2(x: Operand) -> Any:
+    r"""Logarithm to base 2 of each element.
+
+    Gradient: dL/dx = g / (x log 2); inf at x = 0.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.log2(tg.Tensor([1.0, 8.0]))
+    Tensor([0., 3.])
+    """
+
+
+@operation(
+    np.log10,
+    vjps=[np.errstate(divide="ignore", invalid="ignore")(lambda g, y, x: g / (x * LOG_10))],
+    notation=Notation("log10(<x>)", r"\log_{10}(<x>)"),
+    samples=[sample(between(0.5, 3, 3, 4))],
+)
+def log10(x: Operand) -> Any:
+    r"""Logarithm to base 10 of each element.
+
+    Gradient: dL/dx = g / (x log 10); inf at x = 0.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.log10(tg.Tensor([1.0, 1000.0]))
+    Tensor([0., 3.])
+    """
+
+
+@operation(
+    np.square,
+    vjps=[lambda g, y, x: g * (2 * x)],
+    notation=Notation("<x>^2", "<x>^2", POWER),
+    samples=[sample(normal(3, 4))],
+)
+def square(x: Operand) -> Any:
+    r"""Each element times itself.
+
+    Gradient: dL/dx = g 2x.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.square(tg.Tensor([-3.0, 4.0]))
+    Tensor([ 9., 16.])
+    """
+
+
+@operation(
     np.sqrt,
     vjps=[np.errstate(divide="ignore", invalid="ignore")(lambda g, y, x: g / (2 * y))],
     notation=Notation("sqrt(<x>)", r"\sqrt{<x>}"),
@@ -75,262 +212,155 @@ def sqrt(x: Operand) -> Any:
 
 
 @operation(
-    np.absolute,
-    vjps=[lambda g, y, x: g * np.sign(x)],
-    notation=Notation("|<x>|", r"\lvert <x> \rvert"),
+    np.cbrt,
+    vjps=[np.errstate(divide="ignore", invalid="ignore")(lambda g, y, x: g / (3 * y * y))],
+    notation=Notation("cbrt(<x>)", r"\sqrt[3]{<x>}"),
     samples=[sample(normal(3, 4))],
 )
-def abs(x: Operand) -> Any:
-    r"""Absolute value of each element.
+def cbrt(x: Operand) -> Any:
+    r"""Cube root of each element; of a negative one it is negative.
 
-    Gradient: dL/dx = g sign(x); 0 at x = 0.
+    Gradient: dL/dx = g / (3 cbrt(x)^2); inf at x = 0.
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> tg.abs(tg.Tensor([-1.0, 2.0]))
-    Tensor([1., 2.])
+    >>> tg.cbrt(tg.Tensor([-8.0, 27.0]))
+    Tensor([-2.,  3.])
     """
 
 
 @operation(
-    np.sin,
-    vjps=[lambda g, y, x: g * np.cos(x)],
-    notation=Notation("sin(<x>)", r"\sin(<x>)"),
-    samples=[sample(normal(3, 4))],
+    vjps=[np.errstate(over="ignore", invalid="ignore")(lambda g, y, x: g * (-0.5 * y * y * y))],
+    notation=Notation("1 / sqrt(<x>)", r"\frac{1}{\sqrt{<x>}}", PRODUCT),
+    samples=[sample(between(0.5, 3, 3, 4))],
 )
-def sin(x: Operand) -> Any:
-    r"""Sine of each element (in radians).
+def rsqrt(x: Operand) -> Any:
+    r"""1 / sqrt(x), the reciprocal of the square root; inf at x = 0, with NumPy's warning.
 
-    Gradient: dL/dx = g cos(x).
+    Gradient: dL/dx = -g y^3 / 2, y = rsqrt(x); -inf at x = 0.
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> tg.sin(tg.Tensor([0.0, 1.0]))
-    Tensor([0.        , 0.84147098])
+    >>> tg.rsqrt(tg.Tensor([0.25, 4.0]))
+    Tensor([2. , 0.5])
     """
+    return 1 / np.sqrt(x)
 
 
 @operation(
-    np.cos,
-    vjps=[lambda g, y, x: -g * np.sin(x)],
-    notation=Notation("cos(<x>)", r"\cos(<x>)"),
+    np.reciprocal,
+    vjps=[np.errstate(over="ignore", invalid="ignore")(lambda g, y, x: -g * y * y)],
+    notation=Notation("1 / <x>", r"\frac{1}{<x>}", PRODUCT),
     samples=[sample(normal(3, 4))],
 )
-def cos(x: Operand) -> Any:
-    r"""Cosine of each element (in radians).
+def reciprocal(x: Operand) -> Any:
+    r"""1 / x for each element.  As in NumPy, of integers it is an integer (mostly 0); `1 / x` is always a float.
 
-    Gradient: dL/dx = -g sin(x).
+    Gradient: dL/dx = -g / x^2.
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> tg.cos(tg.Tensor([0.0, 1.0]))
-    Tensor([1.        , 0.54030231])
+    >>> tg.reciprocal(tg.Tensor([0.5, -4.0]))
+    Tensor([ 2.  , -0.25])
     """
 
 
-@operation(
-    np.tanh,
-    vjps=[lambda g, y, x: g * (1 - y * y)],
-    notation=Notation("tanh(<x>)", r"\tanh(<x>)"),
-    samples=[sample(normal(3, 4))],
-)
-def tanh(x: Operand) -> Any:
-    r"""Hyperbolic tangent of each element.
+@implements(np.float_power)
+def float_power(a: Operand, b: Operand) -> Any:
+    """Power a ** b in float64, whatever the dtypes: integers may have negative exponents.
 
-    Gradient: dL/dx = g (1 - y^2), y = tanh(x).
+    Its gradient is that of `power`, in the dtype of each input.
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> tg.tanh(tg.Tensor([0.0, 1.0]))
-    Tensor([0.        , 0.76159416])
+    >>> tg.float_power(tg.Tensor([2, 4]), -1)
+    Tensor([0.5 , 0.25])
+    """
+    return power(_double(a), _double(b))
+
+
+def _double(x: Any) -> Any:
+    return float(x) if isinstance(x, (int, float)) else astype(x, dtype=np.float64)
+
+
+# The share of a in log(e^a + e^b) is e^a / (e^a + e^b) = sigmoid(a - b).  Of two infinities that are equal
+# a - b is NaN: as in logsumexp, the gradient is 0 then.
+@np.errstate(invalid="ignore")
+def _ahead(a: Any, b: Any) -> Any:
+    return np.where(np.isinf(a) & (a == b), -np.inf, a - b)
+
+
+@operation(
+    np.logaddexp,
+    vjps=[lambda g, y, a, b: g * sigmoid(_ahead(a, b)), lambda g, y, a, b: g * sigmoid(_ahead(b, a))],
+    notation=Notation("log(exp(<a>) + exp(<b>))", r"\log(e^{<a>} + e^{<b>})"),
+    samples=[sample(normal(3, 4), normal(3, 4)), sample(normal(3, 1), normal(4)), sample(normal(3), 0.5)],
+)
+def logaddexp(a: Operand, b: Operand) -> Any:
+    r"""log(e^a + e^b) without overflow: the sum of two numbers of which only the logarithms are at hand.
+
+    Gradient: dL/da = g sigmoid(a - b), dL/db = g sigmoid(b - a).  Of -inf and -inf the value is -inf, and the
+    gradient 0.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.logaddexp(tg.Tensor([0.0, 1000.0]), tg.Tensor([0.0, 1000.0]))
+    Tensor([6.93147181e-01, 1.00069315e+03])
     """
 
 
-# `a >= b` would send a NaN nowhere; "not smaller" sends its gradient on, as the value was sent on.
 @operation(
-    np.maximum,
+    np.logaddexp2,
     vjps=[
-        lambda g, y, a, b: g * (np.logical_not(a < b) - 0.5 * (a == b)),
-        lambda g, y, a, b: g * (np.logical_not(b < a) - 0.5 * (a == b)),
+        lambda g, y, a, b: g * sigmoid(LOG_2 * _ahead(a, b)),
+        lambda g, y, a, b: g * sigmoid(LOG_2 * _ahead(b, a)),
     ],
-    samples=[sample(distinct(3, 4), between(-0.1, 0.1, 3, 4)), sample(distinct(3, 4), between(-0.1, 0.1, 4))],
+    notation=Notation("log2(2^<a> + 2^<b>)", r"\log_2(2^{<a>} + 2^{<b>})"),
+    samples=[sample(normal(3, 4), normal(3, 4)), sample(normal(3, 1), normal(4))],
 )
-def maximum(a: Operand, b: Operand) -> Any:
-    r"""The larger of a and b, element by element; NaN if either is.
+def logaddexp2(a: Operand, b: Operand) -> Any:
+    r"""log2(2^a + 2^b) without overflow.
 
-    Gradient: it goes to the larger one; at a tie each gets half.
+    Gradient: dL/da = g sigmoid((a - b) log 2), dL/db = g sigmoid((b - a) log 2).  Of -inf and -inf the value is
+    -inf, and the gradient 0.
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> tg.maximum(tg.Tensor([1.0, 5.0]), 3)
-    Tensor([3., 5.])
+    >>> tg.logaddexp2(tg.Tensor([0.0, 1000.0]), tg.Tensor([0.0, 1000.0]))
+    Tensor([1.000e+00, 1.001e+03])
     """
 
 
+# Of the two formulas each is exact at its own end: start for weight 0, end for weight 1.
 @operation(
-    np.minimum,
     vjps=[
-        lambda g, y, a, b: g * (np.logical_not(a > b) - 0.5 * (a == b)),
-        lambda g, y, a, b: g * (np.logical_not(b > a) - 0.5 * (a == b)),
+        lambda g, y, start, end, weight: g * (1 - weight),
+        lambda g, y, start, end, weight: g * weight,
+        lambda g, y, start, end, weight: g * (end - start),
     ],
-    samples=[sample(distinct(3, 4), between(-0.1, 0.1, 3, 4)), sample(distinct(3, 4), between(-0.1, 0.1, 4))],
-)
-def minimum(a: Operand, b: Operand) -> Any:
-    r"""The smaller of a and b, element by element; NaN if either is.
-
-    Gradient: it goes to the smaller one; at a tie each gets half.
-
-    Examples
-    --------
-    >>> import tinygrad_edu as tg
-    >>> tg.minimum(tg.Tensor([1.0, 5.0]), 3)
-    Tensor([1., 3.])
-    """
-
-
-# The branch that was not taken gets exactly 0: a product with the mask would make NaN of 0 * inf.
-@operation(
-    numpy=[np.where],
-    vjps=[None, lambda g, y, c, a, b: np.where(c, g, 0), lambda g, y, c, a, b: np.where(c, 0, g)],
-    notation=Notation(
-        "<a> where <condition>, else <b>",
-        r"\begin{cases} <a> & <condition> \\ <b> & \text{else} \end{cases}",
-    ),
+    notation=Notation("<start> + <weight> (<end> - <start>)", binds=SUM),
     samples=[
-        sample(lambda rng: rng.random((3, 4)) < 0.5, normal(3, 4), normal(3, 4)),
-        sample(lambda rng: rng.random((3, 4)) < 0.5, normal(4), normal(3, 1)),
-        sample(lambda rng: rng.random((3, 4)) < 0.5, normal(3, 4), 0.0),
+        sample(normal(3, 4), normal(3, 4), between(0, 1, 3, 4)),
+        sample(normal(3, 1), normal(4), 0.25),
+        sample(normal(4), normal(3, 4), between(0.6, 1.4, 3, 1)),
     ],
 )
-def where(condition: Operand, a: Operand, b: Operand) -> Any:
-    r"""a where the condition holds, b elsewhere.
+def lerp(start: Operand, end: Operand, weight: Operand) -> Any:
+    r"""Linear interpolation start + weight (end - start): `start` for weight 0, `end` for weight 1.
 
-    Gradient: g where the condition holds goes to a, elsewhere to b, and exactly 0 to the other one.
-
-    Both branches are computed before one is chosen.  If the one that is not taken has an infinite derivative
-    (sqrt at 0), then 0 * inf = NaN still comes out *before* `where`, in the branch's own rule.  The cure is the
-    double where: give the branch a harmless input where it is not taken, as in
-    `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
+    Gradient: dL/dstart = g (1 - weight), dL/dend = g weight, dL/dweight = g (end - start).
 
     Examples
     --------
     >>> import tinygrad_edu as tg
-    >>> x = tg.Tensor([0.0, 4.0], requires_grad=True)
-    >>> y = tg.where(x > 0, tg.sqrt(tg.where(x > 0, x, 1)), 0)
-    >>> y.sum().backward()
-    >>> x.grad
-    array([0.  , 0.25])
+    >>> tg.lerp(tg.Tensor([0.0, 10.0]), tg.Tensor([4.0, 20.0]), 0.25)
+    Tensor([ 1. , 12.5])
     """
-    return np.where(condition, a, b)
-
-
-@operation(
-    vjps=[
-        lambda g, y, x, low, high: g * _inside(x, low, high),
-        lambda g, y, x, low, high: g * ((x < low) & (True if high is None else low < high)),
-        lambda g, y, x, low, high: g * ((x > high) if low is None else (x > high) | (high < low)),
-    ],
-    samples=[sample(distinct(3, 4), -0.4, 0.6), sample(distinct(3, 4), None, 0.6), sample(distinct(4), -0.4, None),
-             sample(distinct(3, 4), between(-0.42, -0.4, 4), between(0.6, 0.62, 3, 1))],
-)  # fmt: skip
-def clip(x: Operand, low: Operand = None, high: Operand = None) -> Any:
-    r"""x, but no less than low and no more than high (either may be None).
-
-    Gradient: g where low <= x <= high, else 0: a value at a bound still passes its gradient on.
-
-    Examples
-    --------
-    >>> import tinygrad_edu as tg
-    >>> tg.clip(tg.Tensor([-2.0, 0.5, 2.0]), -1, 1)
-    Tensor([-1. ,  0.5,  1. ])
-    """
-    return np.clip(x, low, high)
-
-
-@implements(np.clip)
-def _np_clip(
-    a: Operand, a_min: Operand = None, a_max: Operand = None, *, min: Operand = None, max: Operand = None
-) -> Any:
-    """`np.clip`, which has two names for each bound."""
-    return clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
-
-
-def _inside(x: Any, low: Any, high: Any) -> Any:
-    if low is None:
-        return True if high is None else x <= high
-    return x >= low if high is None else (x >= low) & (x <= high)
-
-
-# Comparisons and logic are constant almost everywhere: they have no gradient, and are not recorded.
-
-
-def _pair(ufunc: Any, symbol: str, latex: str) -> Op[Any]:
-    def like(a: Operand, b: Operand) -> Any: ...
-
-    like.__doc__ = f"""a {symbol} b, element by element: a Tensor of booleans, without a gradient.
-
-    Examples
-    --------
-    >>> import numpy as np, tinygrad_edu as tg
-    >>> bool(tg.{ufunc.__name__}(tg.Tensor(1), 2).item() == np.{ufunc.__name__}(1, 2))
-    True
-    """
-    like.__module__ = __name__
-    notation = Notation(f"<a> {symbol} <b>", f"<a> {latex} <b>", SUM)
-    return operation(ufunc, name=ufunc.__name__, vjps=[None, None], notation=notation)(like)
-
-
-def _single(ufunc: Any, sentence: str) -> Op[Any]:
-    def like(x: Operand) -> Any: ...
-
-    like.__doc__ = f"""{sentence}, element by element: a Tensor of booleans, without a gradient.
-
-    Examples
-    --------
-    >>> import numpy as np, tinygrad_edu as tg
-    >>> bool(tg.{ufunc.__name__}(tg.Tensor(True)).item() == np.{ufunc.__name__}(True))
-    True
-    """
-    like.__module__ = __name__
-    return operation(ufunc, name=ufunc.__name__, vjps=[None])(like)
-
-
-greater = _pair(np.greater, ">", ">")
-greater_equal = _pair(np.greater_equal, ">=", r"\ge")
-less = _pair(np.less, "<", "<")
-less_equal = _pair(np.less_equal, "<=", r"\le")
-equal = _pair(np.equal, "==", "=")
-not_equal = _pair(np.not_equal, "!=", r"\ne")
-logical_and = _pair(np.logical_and, "and", r"\land")
-logical_or = _pair(np.logical_or, "or", r"\lor")
-bitwise_and = _pair(np.bitwise_and, "&", r"\mathbin{\&}")
-bitwise_or = _pair(np.bitwise_or, "|", r"\mathbin{|}")
-logical_not = _single(np.logical_not, "True where x is False or 0")
-invert = _single(np.invert, "True where x is False (of integers, every bit inverted)")
-isnan = _single(np.isnan, "True where x is not a number")
-isinf = _single(np.isinf, "True where x is infinite")
-isfinite = _single(np.isfinite, "True where x is a finite number")
-
-
-@operation(
-    np.sign,
-    vjps=[lambda g, y, x: g * 0],
-    notation=Notation("sign(<x>)", r"\operatorname{sign}(<x>)"),
-    samples=[sample(normal(3, 4))],
-)
-def sign(x: Operand) -> Any:
-    r"""-1, 0 or 1: the sign of each element.
-
-    Gradient: 0 everywhere.
-
-    Examples
-    --------
-    >>> import tinygrad_edu as tg
-    >>> tg.sign(tg.Tensor([-3.0, 0.0, 2.0]))
-    Tensor([-1.,  0.,  1.])
-    """
+    step = end - start
+    return np.where(np.abs(weight) < 0.5, start + weight * step, end - (1 - weight) * step)

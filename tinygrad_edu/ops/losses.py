@@ -1,27 +1,25 @@
-"""Losses: cross-entropy, negative log-likelihood, binary cross-entropy, squared error.
+"""Losses of classes and probabilities: cross-entropy, likelihood, binary cross-entropy, divergence, margin.
 
 Softmax with cross-entropy, and sigmoid with binary cross-entropy, are one operation each: stable for any logits, and
 their gradient is the famous p - t.  What the forward pass knows already (p) it keeps for the backward pass.
 
-`reduction` is "mean" (over the samples; over all elements for binary cross-entropy and squared error), "sum" or
-"none".
+`reduction` is "mean" (over the samples; over all elements for binary cross-entropy and divergence), "sum" or "none".
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import DtypeError, ShapeError
-from tinygrad_edu.op import Notation, between, normal, operation, public, sample
-from tinygrad_edu.ops.activations import log_softmax, sigmoid, softmax
+from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
+from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
 from tinygrad_edu.ops.shaping import moveaxis
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "half_mse_loss", "mse_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "multi_margin_loss",
     "nll_loss", "one_hot",
 ]  # fmt: skip
 
@@ -29,9 +27,11 @@ Operand = Any  # a Tensor, an array or a number
 Reduction = Literal["mean", "sum", "none"]
 
 
-def _reduce(losses: Any, reduction: str) -> Any:
+def reduced(losses: Any, reduction: str) -> Any:
     """The losses of the samples as one number, or as they are."""
     if reduction == "mean":
+        if losses.dtype == np.float16:  # neither the sum nor the count may be too large for it
+            return np.mean(losses)
         return np.add.reduce(losses, axis=None) / losses.size
     if reduction == "sum":
         return np.add.reduce(losses, axis=None)
@@ -40,9 +40,11 @@ def _reduce(losses: Any, reduction: str) -> Any:
     raise ValueError(f'reduction {reduction!r}: "mean", "sum" or "none" is expected')
 
 
-def _share(g: Any, count: int, reduction: str) -> Any:
+def share(g: Any, count: int, reduction: str) -> Any:
     """What each of `count` losses receives of the gradient `g` of the reduced one."""
-    return g / count if reduction == "mean" else g
+    if reduction != "mean":
+        return g
+    return (g.astype(np.float32) if g.dtype == np.float16 else g) / count
 
 
 # ------------------------------------------------------------------------------- classes: cross-entropy
@@ -150,7 +152,7 @@ def _expected(scores: Any, targets: Any) -> Any:
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
     if reduction == "mean":
-        return g / max(scores.size // scores.shape[-1], 1)
+        return share(g, max(scores.size // scores.shape[-1], 1), reduction)
     return g.reshape((*g.shape, 1)) if reduction == "none" else g
 
 
@@ -192,9 +194,9 @@ def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
         own = np.arange(targets.size), targets.reshape(-1)
         losses -= _rows(shifted)[own].reshape(targets.shape)
         _rows(p)[own] -= 1  # p - t, in place
-        return _reduce(losses, reduction), p
+        return reduced(losses, reduction), p
     losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
-    return _reduce(losses, reduction), _error(p, targets)
+    return reduced(losses, reduction), _error(p, targets)
 
 
 @public(_cross_entropy)
@@ -232,7 +234,7 @@ def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mea
     array([[-0.0596,  0.0596],
            [ 0.25  , -0.25  ]])
     """
-    logits, targets = _array(logits), _array(targets)
+    logits, targets = as_array(logits), as_array(targets)
     if logits.ndim > 2:  # as in PyTorch, the classes stand along axis 1
         if targets.ndim == logits.ndim:
             targets = moveaxis(targets, 1, -1)
@@ -240,7 +242,7 @@ def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mea
     return apply(_cross_entropy, (logits, targets), {"reduction": reduction})
 
 
-def _array(x: Any) -> Any:
+def as_array(x: Any) -> Any:
     """A Tensor or an array: lists are welcome, too."""
     return x if hasattr(x, "dtype") else np.asarray(x)
 
@@ -262,7 +264,7 @@ def _array(x: Any) -> Any:
 def _nll(log_probabilities: Any, targets: Any, reduction: str) -> Any:
     _check_classes(log_probabilities, targets)
     pick = _picked if _is_labels(targets) else _expected
-    return _reduce(-pick(log_probabilities, targets), reduction)
+    return reduced(-pick(log_probabilities, targets), reduction)
 
 
 @public(_nll)
@@ -280,13 +282,13 @@ def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction 
     >>> round(tg.nn.functional.nll_loss(q, np.array([0, 1])).item(), 4)
     0.41
     """
-    return _nll(_array(log_probabilities), _array(targets), reduction=reduction)
+    return _nll(as_array(log_probabilities), as_array(targets), reduction=reduction)
 
 
 # --------------------------------------------------------------- probabilities: binary cross-entropy
 
 
-def _check_equal(name: str, prediction: Any, target: Any) -> None:
+def check_equal(name: str, prediction: Any, target: Any) -> None:
     """Predictions and targets of one shape: (n, 1) against (n,) would silently broadcast to (n, n)."""
     if np.shape(prediction) != np.shape(target):
         raise ShapeError(
@@ -303,8 +305,8 @@ def _logit(y: Any) -> Any:
 @operation(
     name="binary_cross_entropy",
     vjps=[
-        lambda g, loss, y, t, reduction: _share(g, y.size, reduction) * ((y - t) / np.maximum(y * (1 - y), 1e-12)),
-        lambda g, loss, y, t, reduction: _share(g, y.size, reduction) * -_logit(y),
+        lambda g, loss, y, t, reduction: share(g, y.size, reduction) * ((y - t) / np.maximum(y * (1 - y), 1e-12)),
+        lambda g, loss, y, t, reduction: share(g, y.size, reduction) * -_logit(y),
     ],
     notation=Notation(
         "-1/n sum[ <target> log <prediction> + (1 - <target>) log(1 - <prediction>) ]",
@@ -317,7 +319,7 @@ def _logit(y: Any) -> Any:
     ],
 )
 def _bce(prediction: Any, target: Any, reduction: str) -> Any:
-    _check_equal("binary_cross_entropy", prediction, target)
+    check_equal("binary_cross_entropy", prediction, target)
     y, t = prediction, target
     if np.any((y < 0) | (y > 1)):
         raise ValueError(
@@ -325,7 +327,7 @@ def _bce(prediction: Any, target: Any, reduction: str) -> Any:
         )
     with np.errstate(divide="ignore"):
         losses = -(t * np.maximum(np.log(y), -100) + (1 - t) * np.maximum(np.log1p(-y), -100))
-    return _reduce(losses, reduction)
+    return reduced(losses, reduction)
 
 
 @public(_bce)
@@ -344,14 +346,14 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
     >>> tg.nn.functional.binary_cross_entropy(tg.Tensor([0.5, 0.9]), [0.0, 1.0])
     Tensor(0.39925385)
     """
-    return _bce(_array(prediction), _array(target), reduction=reduction)
+    return _bce(as_array(prediction), as_array(target), reduction=reduction)
 
 
 @operation(
     name="binary_cross_entropy_with_logits",
     vjps=[
-        lambda g, y, z, t, error, reduction: _share(g, z.size, reduction) * error,
-        lambda g, y, z, t, error, reduction: _share(g, z.size, reduction) * -z,
+        lambda g, y, z, t, error, reduction: share(g, z.size, reduction) * error,
+        lambda g, y, z, t, error, reduction: share(g, z.size, reduction) * -z,
     ],
     residual=lambda z, t, reduction: sigmoid(z) - t,
     notation=Notation(
@@ -365,9 +367,9 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
     ],
 )
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
-    _check_equal("binary_cross_entropy_with_logits", logits, target)
+    check_equal("binary_cross_entropy_with_logits", logits, target)
     losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
-    return _reduce(losses, reduction), sigmoid(logits) - target
+    return reduced(losses, reduction), sigmoid(logits) - target
 
 
 @public(_bce_logits)
@@ -385,82 +387,145 @@ def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Tensor([1000.0, -1000.0]), [0.0, 0.0])
     Tensor(500.)
     """
-    return _bce_logits(_array(logits), _array(target), reduction=reduction)
+    return _bce_logits(as_array(logits), as_array(target), reduction=reduction)
 
 
-# ------------------------------------------------------------------------------ numbers: squared error
+# --------------------------------------------------------------------- distributions: Kullback-Leibler
 
 
-def _mse_prediction(g: Any, loss: Any, y: Any, t: Any, reduction: str) -> Any:
-    return _share(2 * g, y.size, reduction) * (y - t)
+def _each_element(g: Any, q: Any, reduction: str) -> Any:
+    if reduction == "batchmean":
+        return share(g, _batch(q), "mean")
+    return share(g, q.size, reduction)
+
+
+def _batch(q: Any) -> int:
+    return q.shape[0] if q.ndim else 1
+
+
+def _kl_target(g: Any, loss: Any, q: Any, t: Any, reduction: str, log_target: bool) -> Any:
+    g = _each_element(g, q, reduction)
+    return g * np.exp(t) * (t - q + 1) if log_target else g * (np.log(t) - q + 1)
 
 
 @operation(
-    name="mse_loss",
-    vjps=[_mse_prediction, lambda g, loss, y, t, reduction: -_mse_prediction(g, loss, y, t, reduction)],
+    name="kl_div",
+    vjps=[
+        lambda g, loss, q, t, reduction, log_target: -_each_element(g, q, reduction) * (np.exp(t) if log_target else t),
+        np.errstate(divide="ignore", invalid="ignore")(_kl_target),
+    ],
     notation=Notation(
-        "1/n sum[ (<prediction> - <target>)^2 ]", r"\frac{1}{n} \sum \left( <prediction> - <target> \right)^2"
+        "1/n sum[ <target> (log <target> - <log_probabilities>) ]",
+        r"\frac{1}{n} \sum <target> \left( \log <target> - <log_probabilities> \right)",
     ),
     samples=[
-        sample(normal(4, 3), normal(4, 3), reduction="mean"),
-        sample(normal(4, 3), normal(4, 3), reduction="sum"),
-        sample(normal(4), normal(4), reduction="none"),
+        sample(normal(4, 3), between(0.1, 0.9, 4, 3), reduction="mean", log_target=False),
+        sample(normal(4, 3), between(0.1, 0.9, 4, 3), reduction="batchmean", log_target=False),
+        sample(normal(4), between(0.1, 0.9, 4), reduction="none", log_target=False),
+        sample(normal(4, 3), normal(4, 3), reduction="batchmean", log_target=True),
+        sample(normal(4, 3), normal(4, 3), reduction="sum", log_target=True),
     ],
 )
-def _mse(prediction: Any, target: Any, reduction: str) -> Any:
-    _check_equal("mse_loss", prediction, target)
-    d = prediction - target
-    return _reduce(d * d, reduction)
+def _kl(log_probabilities: Any, target: Any, reduction: str, log_target: bool) -> Any:
+    check_equal("kl_div", log_probabilities, target)
+    p = np.exp(target) if log_target else target
+    none = p == 0  # contributes nothing, even where both logarithms are -inf
+    log_p = target if log_target else np.log(np.where(none, 1, target))
+    losses = np.where(none, 0, p * (np.where(none, 0, log_p) - np.where(none, 0, log_probabilities)))
+    return reduced(losses, "sum") / _batch(losses) if reduction == "batchmean" else reduced(losses, reduction)
 
 
-@public(_mse)
-def mse_loss(prediction: Operand, target: Operand, reduction: Reduction = "mean") -> Any:
-    r"""Squared error (y - t)^2, the mean over all elements.
+@public(_kl)
+def kl_div(
+    log_probabilities: Operand,
+    target: Operand,
+    reduction: Literal["mean", "batchmean", "sum", "none"] = "mean",
+    log_target: bool = False,
+) -> Any:
+    r"""Kullback-Leibler divergence sum t (log t - q) of log-probabilities q (from log_softmax) from a target t.
 
-    Shapes: prediction and target are equal.
+    Parameters
+    ----------
+    log_probabilities, target : equal shapes
+        q, and the probabilities t; with `log_target` their logarithms.  What has probability 0 costs nothing.
+    reduction : "mean", "batchmean", "sum" or "none"
+        As in PyTorch, "mean" divides by the number of *elements*; the divergence as mathematics defines it, the
+        mean over the samples, is "batchmean".
 
-    Gradient: dL/dy = g 2 (y - t) / n with n elements.
+    Gradient: dL/dq = -g t / n; dL/dt = g (log t - q + 1) / n, or with `log_target` (t the logarithm)
+    dL/dt = g e^t (t - q + 1) / n.
 
     Examples
     --------
-    >>> import tinygrad_edu as tg
-    >>> tg.nn.functional.mse_loss(tg.Tensor([1.0, 2.0]), [0.0, 0.0])
-    Tensor(2.5)
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> q = tg.Tensor(np.log([[0.5, 0.5], [0.9, 0.1]]))
+    >>> tg.nn.functional.kl_div(q, [[0.5, 0.5], [0.5, 0.5]], reduction="batchmean")
+    Tensor(0.25541281)
     """
-    return _mse(_array(prediction), _array(target), reduction=reduction)
+    return _kl(as_array(log_probabilities), as_array(target), reduction=reduction, log_target=log_target)
 
 
-def _vectors(y: Any) -> int:
-    """How many samples there are: a vector is one sample, and so is a number."""
-    return math.prod(y.shape[:-1])
+# -------------------------------------------------------------------------------- classes: a margin
+
+
+def _excess(scores: Any, labels: Any, margin: float) -> Any:
+    """How far each wrong class comes within the margin of the right one; 0 for the right one."""
+    others = 1 - one_hot(labels, classes=scores.shape[-1], dtype=scores.dtype)
+    return relu(margin - np.expand_dims(_picked(scores, labels), -1) + scores) * others
+
+
+def _margin_rule(g: Any, loss: Any, scores: Any, labels: Any, p: int, margin: float, reduction: str) -> Any:
+    excess = _excess(scores, labels, margin)
+    slope = 2 * excess if p == 2 else excess > 0
+    own = one_hot(labels, classes=scores.shape[-1], dtype=scores.dtype)
+    slope = slope - own * np.sum(slope, axis=-1, keepdims=True)
+    return _each_class(g, scores, reduction) * (slope / scores.shape[-1])
 
 
 @operation(
-    name="half_mse_loss",
-    vjps=[lambda g, loss, y, t: g / _vectors(y) * (y - t), lambda g, loss, y, t: g / _vectors(y) * (t - y)],
+    name="multi_margin_loss",
+    vjps=[_margin_rule, None],
+    door=_classes_door,
     notation=Notation(
-        "1/(2n) sum[ (<prediction> - <target>)^2 ]", r"\frac{1}{2n} \sum \left( <prediction> - <target> \right)^2"
+        "1/n sum max(0, margin - <scores>[<labels>] + <scores>)^<p> / C",
+        r"\frac{1}{nC} \sum_{i \ne c} \max(0, m - <scores>_c + <scores>_i)^{<p>},\ c = <labels>",
     ),
-    samples=[sample(normal(4, 3), normal(4, 3)), sample(normal(3), normal(3))],
+    samples=[
+        sample(distinct(4, 3), np.array([0, 2, 1, 2]), p=1, margin=1.0, reduction="mean"),
+        sample(distinct(4, 3), np.array([0, 2, 1, 2]), p=2, margin=1.0, reduction="none"),
+        sample(distinct(3), np.array(1), p=2, margin=0.7, reduction="sum"),
+    ],
 )
-def _half_mse(prediction: Any, target: Any) -> Any:
-    _check_equal("half_mse_loss", prediction, target)
-    d = prediction - target
-    return np.add.reduce(d * d, axis=None) / (2 * _vectors(d))
+def _multi_margin(scores: Any, labels: Any, p: int, margin: float, reduction: str) -> Any:
+    _check_classes(scores, labels)
+    excess = _excess(scores, labels, margin)
+    losses = np.add.reduce(excess * excess if p == 2 else excess, axis=-1)
+    return reduced(losses / scores.shape[-1], reduction)
 
 
-@public(_half_mse)
-def half_mse_loss(prediction: Operand, target: Operand) -> Any:
-    r"""E = 1/(2n) sum ||y - t||^2 over n samples, the squared error of the derivation: its gradient is (y - t)/n.
+@public(_multi_margin)
+def multi_margin_loss(
+    scores: Operand, labels: Operand, p: int = 1, margin: float = 1.0, reduction: Reduction = "mean"
+) -> Any:
+    r"""Hinge loss of several classes: what it costs that wrong classes come within `margin` of the right one.
 
-    Shapes: prediction and target are equal, (samples, outputs) or (outputs,) for a single sample.
+    Of a sample with scores x and label c it is sum_{i != c} max(0, margin - x_c + x_i)^p / C, p = 1 or 2.
 
-    Gradient: dE/dy = g (y - t) / n.  (`mse_loss` divides by the number of elements instead, and has no 1/2.)
+    Shapes: scores (samples, classes) or (classes,), labels (samples,) or ().  Raises ValueError for a label outside
+    0..classes-1.
+
+    Gradient: with p = 1, g/(nC) for each wrong class within the margin (not at it), and for the right class minus their
+    sum; with p = 2 each counts 2 max(0, margin - x_c + x_i) times.
 
     Examples
     --------
-    >>> import tinygrad_edu as tg
-    >>> tg.nn.functional.half_mse_loss(tg.Tensor([[1.0, 2.0], [0.0, 1.0]]), [[0.0, 0.0], [0.0, 0.0]])
-    Tensor(1.5)
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> tg.nn.functional.multi_margin_loss(tg.Tensor([[2.0, 1.5], [0.0, 3.0]]), np.array([0, 1]))
+    Tensor(0.125)
     """
-    return _half_mse(_array(prediction), _array(target))
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p={p}: 1 or 2 is expected")
+    scores, labels = as_array(scores), as_array(labels)
+    if not _is_labels(labels):
+        raise DtypeError(f"multi_margin_loss: labels of dtype {labels.dtype}: integers are expected")
+    return _multi_margin(scores, labels, p=p, margin=margin, reduction=reduction)
