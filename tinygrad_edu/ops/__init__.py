@@ -1,14 +1,32 @@
 """The operations, one family to a file.  Each is defined once: forward, vjps, notation, samples."""
 
-from tinygrad_edu.ops import activations, arithmetic, elementwise, indexing, linalg, losses, reductions, shaping
+from tinygrad_edu.ops import (
+    activations,
+    arithmetic,
+    elementwise,
+    indexing,
+    joining,
+    linalg,
+    losses,
+    rearranging,
+    reductions,
+    selecting,
+    shaping,
+)
 from tinygrad_edu.ops.activations import *  # noqa: F403
 from tinygrad_edu.ops.arithmetic import *  # noqa: F403
 from tinygrad_edu.ops.elementwise import *  # noqa: F403
 from tinygrad_edu.ops.indexing import *  # noqa: F403
+from tinygrad_edu.ops.joining import *  # noqa: F403
 from tinygrad_edu.ops.linalg import *  # noqa: F403
 from tinygrad_edu.ops.losses import *  # noqa: F403
+from tinygrad_edu.ops.rearranging import *  # noqa: F403
 from tinygrad_edu.ops.reductions import *  # noqa: F403
+from tinygrad_edu.ops.selecting import *  # noqa: F403
 from tinygrad_edu.ops.shaping import *  # noqa: F403
 
-families = (arithmetic, elementwise, reductions, linalg, shaping, indexing, activations, losses)
+families = (
+    arithmetic, elementwise, reductions, linalg, shaping, joining, rearranging, indexing, selecting, activations,
+    losses,
+)  # fmt: skip
 __all__ = [name for family in families for name in family.__all__]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, sample
+from tinygrad_edu.ops.indexing import nonzero
 
 __all__ = [
     "abs", "bitwise_and", "bitwise_or", "clip", "cos", "equal", "exp", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less",
@@ -195,7 +196,6 @@ def minimum(a: Operand, b: Operand) -> Any:
 
 # The branch that was not taken gets exactly 0: a product with the mask would make NaN of 0 * inf.
 @operation(
-    numpy=[np.where],
     vjps=[None, lambda g, y, c, a, b: np.where(c, g, 0), lambda g, y, c, a, b: np.where(c, 0, g)],
     notation=Notation(
         "<a> where <condition>, else <b>",
@@ -227,6 +227,12 @@ def where(condition: Operand, a: Operand, b: Operand) -> Any:
     array([0.  , 0.25])
     """
     return np.where(condition, a, b)
+
+
+@implements(np.where)
+def _np_where(condition: Operand, *branches: Operand) -> Any:
+    """`np.where`, which of a condition alone says where it holds."""
+    return where(condition, *branches) if branches else nonzero(condition)
 
 
 @operation(
