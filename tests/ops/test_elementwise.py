@@ -531,7 +531,7 @@ def test_select() -> None:
     assert y.tolist() == [2, 0.25, 30]
     y.backward(np.array([2.0, 3.0, 5.0]))
     assert x.grad.tolist() == [-2, 3, 50]
-    with pytest.raises(ValueError, match="select: 1 conditions and 2 choices"):
+    with pytest.raises(ValueError, match="select: 1 conditions for 2 choices"):
         tg.select([x < 0], [x, x])
     with pytest.raises(ValueError, match="select: 0 conditions"):
         tg.select([], [])

@@ -632,7 +632,8 @@ def _same_as_numpy(function: Any, got: Any, expected: Any) -> None:
 
 
 WITHOUT_GRADIENT = {
-    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.allclose, np.array_equal,
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.allclose,
+    np.array_equal,
 }  # fmt: skip
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.engine import Value
 from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, public, sample
+from tinygrad_edu.ops.indexing import nonzero
 
 __all__ = [
     "allclose", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor", "clip", "equal", "fmax", "fmin", "greater",
     "greater_equal", "invert", "isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "less", "less_equal",
     "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "nan_to_num", "not_equal",
-    "select", "signbit", "where",
+    "signbit", "where",
 ]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
@@ -106,7 +106,6 @@ def _taken(ahead: Any, b: Any) -> Any:
 
 # The branch that was not taken gets exactly 0: a product with the mask would make NaN of 0 * inf.
 @operation(
-    numpy=[np.where],
     vjps=[None, lambda g, y, c, a, b: np.where(c, g, 0), lambda g, y, c, a, b: np.where(c, 0, g)],
     notation=Notation(
         "<a> where <condition>, else <b>",
@@ -140,23 +139,10 @@ def where(condition: Operand, a: Operand, b: Operand) -> Any:
     return np.where(condition, a, b)
 
 
-@implements(np.select)
-def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: Operand = 0) -> Any:
-    """The choice of the first condition that holds, element by element; `default` where none does.
-
-    Examples
-    --------
-    >>> import tinygrad_edu as tg
-    >>> x = tg.Tensor([-2.0, 0.5, 3.0])
-    >>> tg.select([x < 0, x < 1], [-x, x * x])
-    Tensor([2.  , 0.25, 0.  ])
-    """
-    if len(condlist) != len(choicelist) or not len(condlist):
-        raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices: one of each is needed")
-    chosen = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist)):
-        chosen = where(condition, choice, chosen)
-    return chosen
+@implements(np.where)
+def _np_where(condition: Operand, *branches: Operand) -> Any:
+    """`np.where`, which of a condition alone says where it holds."""
+    return where(condition, *branches) if branches else nonzero(condition)
 
 
 def _clip_door(x: Any, low: Any, high: Any) -> str | None:
