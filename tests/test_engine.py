@@ -695,3 +695,17 @@ def test_operations_of_a_user() -> None:
         scaled(a, b, 1.0, 2.0)
     with pytest.raises(TypeError, match=r"scaled"):
         scaled(a, b, 1.0, scale=2.0)
+
+
+def test_fresh_gradients_are_handed_on_without_a_copy() -> None:
+    """What a rule has just made belongs to nobody else: the leaf gets that very array, however large it is."""
+    made = []
+
+    def rule(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        made.append(id(c := g * 2))
+        return c
+
+    twice = tg.Op(lambda x: x * 2, vjps=[rule], name="twice")
+    x = leaf([1.0, 2.0])
+    twice(x).backward([1.0, 2.0])
+    assert id(x.grad) == made[0]

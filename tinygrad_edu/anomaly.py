@@ -48,7 +48,7 @@ def check_forward(name: str, args: Any, value: Any) -> str:
     return where
 
 
-def check_backward(name: str, i: int, c: Any, where: str | None) -> None:
+def check_backward(name: str, i: int, c: Any, where: Any) -> None:
     """Raise if the gradient for input i is not finite: all gradients that came before were."""
     for test, what in ((np.isnan, "NaN"), (np.isinf, "an infinity")):
         if _holds(c, test):

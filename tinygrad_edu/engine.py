@@ -179,7 +179,8 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
             if node is not None and node.needs_grad:
                 needs_grad = True
         else:
-            args.append(x if type(x) in PLAIN else plain(x, op))
+            kind = type(x)
+            args.append(x if kind in PLAIN or (kind is ndarray and x.dtype.kind in "fiub") else plain(x, op))
             parents.append(None)
     try:
         value = op.forward(*args) if params is None else op.forward(*args, **params)
@@ -188,7 +189,7 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
     if op.residual is not None:  # a fused operation returns its value, and what its rules will need
         value, kept = value
         args.append(kept)
-    return result(op, args, params, parents, value, needs_grad) if tensors else value
+    return result(op, tuple(args), params, tuple(parents), value, needs_grad) if tensors else value
 
 
 def apply2(op: Op[Any], a: Any, b: Any) -> Any:
@@ -213,9 +214,9 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
 
 def result(
     op: Op[Any],
-    args: Sequence[Any],
+    args: tuple[Any, ...],
     params: dict[str, Any] | None,
-    parents: Sequence[Any],
+    parents: tuple[Node | None, ...],
     value: Any,
     needs_grad: bool,
 ) -> Value:
@@ -228,9 +229,9 @@ def result(
     if needs_grad or mode.everything:
         out._node = node = new(Node)  # as Node(...), without the call: that is 0.1 us of 1
         node.op = op
-        node.args = tuple(args)
+        node.args = args
         node.params = params
-        node.parents = tuple(parents)
+        node.parents = parents
         node.value = value
         node.needs_grad = needs_grad
         node.order = tick()
@@ -352,6 +353,7 @@ def sweep(
                 heappush(queue, (-node.order, node))
 
     anomaly = current_mode().anomaly
+    last_write = memory.last_write
     while queue:
         node = heappop(queue)[1]
         g = pending.pop(node)
@@ -361,12 +363,12 @@ def sweep(
             shared.add(node)
         if node in wanted or (notes is not None and notes.retain):
             found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
-        if useful is not None and not any(parent in useful for parent in node.parents or ()):
+        if useful is not None and useful.isdisjoint(node.parents or ()):
             continue  # nobody wants what lies behind: it stays as it is
         args = node.args
         if args is None:
             raise GraphError(FREED)
-        if memory.last_write > node.order:
+        if last_write > node.order:
             check_unedited(node, useful)
         op = node.op
         params = node.params
@@ -381,12 +383,11 @@ def sweep(
             if kind is not type(arg) or (kind is ndarray and (c.shape != arg.shape or c.dtype is not arg.dtype)):
                 c = fit(c, arg, op)
             if anomaly:
-                index = next(i for i, p in enumerate(node.parents) if p is parent)
-                check_backward(op.name, index, getattr(c, "_data", c), notes.where if notes else None)
+                check_backward(op.name, node.parents.index(parent), getattr(c, "_data", c), notes and notes.where)
             if parent not in pending:
-                pending[parent] = c
                 if create_graph or c.base is not None or getrefcount(c) > FRESH:
                     shared.add(parent)
+                pending[parent] = c
                 if parent.op is not None:
                     heappush(queue, (-parent.order, parent))
             elif parent in shared:

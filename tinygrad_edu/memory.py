@@ -44,15 +44,29 @@ def edited(*arrays: Any, recorded: bool = False) -> None:
     global last_write, recorded_writes
     last_write = tick()
     for array in arrays:
-        memory = owner(array)
-        key = id(memory)
-        write = writes.get(key)
-        if write is None or write.memory() is not memory:
-            write = writes[key] = Write(weakref.ref(memory, _forget(key)))
+        write = write_of(array)
         write.any = last_write
         if recorded:
             recorded_writes += not write.recorded
             write.recorded = last_write
+
+
+def edited_again(known: list[Write]) -> None:
+    """As `edited`, for memory whose `write_of` is known: an optimiser writes to the same arrays at each step."""
+    global last_write
+    last_write = now = tick()
+    for write in known:
+        write.any = now
+
+
+def write_of(array: Any) -> Write:
+    """The entry of an array's memory, a new one if it has none."""
+    memory = owner(array)
+    key = id(memory)
+    write = writes.get(key)
+    if write is None or write.memory() is not memory:
+        write = writes[key] = Write(weakref.ref(memory, _forget(key)))
+    return write
 
 
 def _forget(key: int) -> Any:

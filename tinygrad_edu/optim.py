@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.memory import edited
+from tinygrad_edu.memory import edited_again, write_of
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -37,6 +37,8 @@ class Optimizer:
         largest = max(p.size * p.dtype.itemsize for p in self.params)
         buffer = np.empty(largest, np.uint8)
         self.scratch = [buffer[: p.size * p.dtype.itemsize].view(p.dtype).reshape(p.shape) for p in self.params]
+        self.arrays = [p.data for p in self.params]
+        self.writes = [write_of(array) for array in self.arrays]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -45,14 +47,17 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        changed = []
-        for i, (p, scratch) in enumerate(zip(self.params, self.scratch)):
+        written = []
+        for i, p in enumerate(self.params):
             g = p.grad
             if g is not None:
-                array = p.data
-                self.update(i, array, g._data if isinstance(g, Tensor) else g, scratch)
-                changed.append(array)
-        edited(*changed)
+                array = self.arrays[i]
+                if p._data is not array:  # `p.data = ...` has given it other memory
+                    array = self.arrays[i] = p.data
+                    self.writes[i] = write_of(array)
+                self.update(i, array, g._data if isinstance(g, Tensor) else g, self.scratch[i])
+                written.append(self.writes[i])
+        edited_again(written)
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         """Change parameter number `i` in place.  `g` stays as it is; `scratch` may be overwritten."""
