@@ -6,6 +6,7 @@ functions come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.ex
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -678,11 +679,13 @@ def as_tensor(data: ArrayLike | Tensor, dtype: DTypeLike | None = None) -> Tenso
 
 # What the reductions of a ufunc are called: np.add.reduce is a sum.
 REDUCE: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: ops.sum,
-    np.maximum: ops.max,
-    np.minimum: ops.min,
-    np.logical_and: ops.all,
-    np.logical_or: ops.any,
+    np.add: NUMPY[np.sum],
+    np.multiply: NUMPY[np.prod],
+    np.maximum: NUMPY[np.max],
+    np.minimum: NUMPY[np.min],
+    np.logical_and: NUMPY[np.all],
+    np.logical_or: NUMPY[np.any],
+    np.logaddexp: ops.logsumexp,
 }
 
 
@@ -693,8 +696,8 @@ def _call_numpy(function: Callable[..., Any] | None, name: str, args: Any, kwarg
             f"{name} is not recorded: its gradient would be lost. Use an operation of tinygrad_edu, or t.numpy() "
             "for the values alone."
         )
-    for keyword in ("out", "where", "casting", "initial", "order", "subok"):
-        if keyword in kwargs:
+    for keyword in kwargs.keys() & {"out", "where", "casting", "initial", "order", "subok", "dtype"}:
+        if keyword not in inspect.signature(function).parameters:
             raise TypeError(f"{name}: {keyword}= cannot be recorded; use t.numpy() if no gradient is needed")
     return function(*args, **kwargs)
 

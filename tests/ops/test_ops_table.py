@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import importlib
 import inspect
 import itertools
 import re
@@ -472,7 +473,8 @@ def test_notation_names_the_inputs(op: Op[Any]) -> None:
     for text in filter(None, (op.notation.text, op.notation.latex)):
         named = set(re.findall(r"<(\w+|\*)>", text))
         if isinstance(op.vjps, Each):
-            assert named == {"*"}
+            assert "*" in named
+            assert named <= {"*", *(op.defaults or {})}
         else:
             assert named <= {*op.inputs, *(op.defaults or {})}
             assert set(op.inputs) <= named, f"{op.name}: {text} leaves out {set(op.inputs) - named}"
@@ -591,7 +593,7 @@ NUMPY_CALLS |= collected("NUMPY_CALLS")
 
 
 def numpy_calls(function: Any) -> list[Callable[..., Any]]:
-    if isinstance(function, np.ufunc) and function not in NUMPY_CALLS:
+    if isinstance(function, np.ufunc) and function not in NUMPY_CALLS and function is not np.vecdot:
         if function.nin == 1:
             return [lambda f, t: f(t(A))]
         return [lambda f, t: f(t(A), t(B)), lambda f, t: f(A, t(B)), lambda f, t: f(t(A), B)]
@@ -606,7 +608,9 @@ def _as_tensor(x: np.ndarray) -> tg.Tensor:
 def test_numpy_function_on_a_tensor(function: Any) -> None:
     """np.f(tensor) has the value, shape and dtype of np.f(array), and keeps the graph."""
     calls = numpy_calls(function)
-    assert calls, f"np.{function.__name__} has no call in NUMPY_CALLS"
+    if not calls:  # the families of reductions and of linear algebra call theirs in their own tests
+        elsewhere = [importlib.import_module(f"tests.ops.test_{family}") for family in ("reductions", "linalg")]
+        assert any(function in module.NUMPY_CALLS for module in elsewhere), f"np.{function.__name__} is never called"
     for make in calls:
         expected = make(function, lambda x: x)
         got = make(function, _as_tensor)
@@ -664,7 +668,7 @@ def test_what_numpy_cannot_record_is_refused() -> None:
         "interp": lambda: np.interp(0.5, [0.0, 1.0], x[0]),
         "out=": lambda: np.add(A, x, out=out),
         "where=": lambda: np.exp(x, where=MASK),
-        "initial=": lambda: np.sum(x, initial=1.0),
+        "casting=": lambda: np.exp(x, casting="unsafe"),
     }.items():
         with pytest.raises(TypeError, match=re.escape(name)):
             refused()

@@ -1,25 +1,28 @@
-"""Reductions: many numbers become one, along some axes or all: sum, mean, max, var, logsumexp, ...
+"""Reductions: many numbers become one, along some axes or all: sum, mean, prod, max, median, var, logsumexp, ...
 
-The gradient of a reduction has the reduced shape.  `_spread` sends it back to every element that it came from.
+The gradient of a reduction has the reduced shape.  `spread` sends it back to every element that it came from.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.op import Notation, distinct, normal, operation, sample
+from tinygrad_edu.op import Notation, Op, distinct, normal, operation, sample
+from tinygrad_edu.ops.axes import Axis, as_rows, axes_of, axis_problem, count, from_rows, kept, spread
 
-__all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "std", "sum", "var"]
+__all__ = [
+    "all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean", "median", "min", "prod", "std",
+    "sum", "var",
+]  # fmt: skip
 
 Operand = Any  # a Tensor, an array or a number
-Axis = int | tuple[int, ...] | None
 
 # The reductions of the ufuncs take a quarter of the time of np.sum, np.max, ... (which call them).
 _add: Any = np.add
+_multiply: Any = np.multiply
 _maximum: Any = np.maximum
 _minimum: Any = np.minimum
 _logical_and: Any = np.logical_and
@@ -40,50 +43,21 @@ EXTREMA = [
 ]
 
 
-def _axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    """The axes that are reduced, as numbers from 0."""
-    ndim = len(shape)
-    if axis is None:
-        return tuple(range(ndim))
-    return (axis % ndim,) if isinstance(axis, int) else tuple(i % ndim for i in axis)
-
-
-def _count(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many numbers become one: a Python int, so that float16 neither overflows nor widens."""
-    return math.prod(shape[i] for i in _axes(shape, axis))
-
-
 def _wide(g: Any) -> Any:
     """float16 as float32: it can neither count to 100,000 nor hold 1 / 100,000 exactly enough."""
     return g.astype(np.float32) if g.dtype == np.float16 else g
 
 
-def _kept(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """`g` with the reduced axes put back with size 1, so that it broadcasts against the input."""
-    axes = _axes(shape, axis)
-    return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))
-
-
-def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """`g` copied to every element of the input's shape."""
-    return np.broadcast_to(_kept(g, shape, axis), shape)
-
-
 def _door(x: Any, axis: Axis, **_: Any) -> str | None:
     shape = np.shape(x)
-    given = () if axis is None else (axis,) if isinstance(axis, int) else axis
-    if not builtins.all(-len(shape) <= i < len(shape) for i in given):
-        return f"axis {axis} of a tensor of shape {shape}: axes run from {-len(shape)} to {len(shape) - 1}"
-    if len({i % len(shape) for i in given}) < len(given):
-        return f"axis {axis} of a tensor of shape {shape}: an axis is named twice"
-    if _count(shape, axis) == 0:
+    problem = axis_problem(shape, axis)
+    if problem is None and count(shape, axis) == 0:
         return f"the shape is {shape}: of no numbers there is none"
-    return None
+    return problem
 
 
 @operation(
-    numpy=[np.sum],
-    vjps=[lambda g, y, x, axis, keepdims: _spread(g, x.shape, axis)],
+    vjps=[lambda g, y, x, axis, keepdims: spread(g, x.shape, axis)],
     notation=Notation("sum(<x>)", r"\sum <x>"),
     samples=REDUCED,
     door=_door,
@@ -103,8 +77,7 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @operation(
-    numpy=[np.mean],
-    vjps=[lambda g, y, x, axis, keepdims: _spread(_wide(g) / _count(x.shape, axis), x.shape, axis)],
+    vjps=[lambda g, y, x, axis, keepdims: spread(_wide(g) / count(x.shape, axis), x.shape, axis)],
     notation=Notation("mean(<x>)", r"\frac{1}{n} \sum <x>"),
     samples=REDUCED,
     door=_door,
@@ -123,15 +96,58 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-def _extremum(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    y = _kept(y, x.shape, axis)
-    ties = (x == y) | ((x != x) & (y != y))  # a NaN is the extremum, though it equals nothing
-    count = np.sum(ties, axis=_axes(x.shape, axis), keepdims=True)
-    return np.where(ties, _kept(g, x.shape, axis) / count, 0)
+# The derivative by one factor is the product of all the others.  A quotient y / x would be 0 / 0 where x = 0, so
+# it is the product of what stands before it and what stands behind it.
+def _other_factors(x: Any, axis: Axis) -> Any:
+    rows = as_rows(x, axis)
+    before = _product_before(rows)
+    behind = _product_before(rows[..., ::-1])[..., ::-1]
+    return from_rows(before * behind, x.shape, axis)
+
+
+def _product_before(rows: Any) -> Any:
+    shifted = np.concatenate([np.ones_like(rows[..., :1]), rows[..., :-1]], axis=-1)
+    return np.cumprod(shifted, axis=-1)
 
 
 @operation(
-    numpy=[np.max],
+    vjps=[lambda g, y, x, axis, keepdims: kept(g, x.shape, axis) * _other_factors(x, axis)],
+    notation=Notation("prod(<x>)", r"\prod <x>"),
+    samples=[
+        *REDUCED,
+        sample(lambda rng: np.array([2.0, 0.0, -3.0, 0.5])),
+        sample(lambda rng: np.array([[2.0, 0.0, -3.0, 0.0], [1.5, -1.0, 0.0, 0.5]]), axis=1),
+        sample(normal(2, 3, 4), axis=(2, 0)),
+    ],
+    door=_door,
+)
+def prod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
+    r"""Product along `axis` (an int, a tuple of ints, or None for all).
+
+    Gradient: dL/dx = g times the product of all the other factors, which is exact with zeros among them, too.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor([2.0, 0.0, 5.0], requires_grad=True)
+    >>> tg.prod(x).backward()
+    >>> x.grad
+    array([ 0., 10.,  0.])
+    """
+    return _multiply.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _share(g: Any, x: Any, value: Any, axis: Axis) -> Any:
+    """g, shared evenly by the elements that equal `value`; all but x have the reduced axes with size 1."""
+    ties = (x == value) | ((x != x) & (value != value))  # a NaN is the extremum, though it equals nothing
+    return np.where(ties, g / np.sum(ties, axis=axes_of(x.shape, axis), keepdims=True), 0)
+
+
+def _extremum(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+    return _share(kept(g, x.shape, axis), x, kept(y, x.shape, axis), axis)
+
+
+@operation(
     vjps=[_extremum],
     notation=Notation("max(<x>)", r"\max <x>"),
     samples=EXTREMA,
@@ -152,7 +168,6 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @operation(
-    numpy=[np.min],
     vjps=[_extremum],
     notation=Notation("min(<x>)", r"\min <x>"),
     samples=EXTREMA,
@@ -172,21 +187,70 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     return _minimum.reduce(x, axis=axis, keepdims=keepdims)
 
 
+def _middle_of(x: Any, axis: Axis) -> Any:
+    """The two numbers in the middle of each sorted row (twice the same one of an odd number), or NaN."""
+    rows = as_rows(np.asarray(x), axis)
+    n = rows.shape[-1]
+    two = [(n - 1) // 2, n // 2]
+    ordered = np.partition(rows, [*two, -1], axis=-1)  # a NaN comes last
+    return np.where(np.isnan(ordered[..., -1:]), np.nan, ordered[..., two])
+
+
+_middle = Op(_middle_of, vjps=[None], name="middle_two")
+
+
+def _median(g: Any, y: Any, x: Any, middle: Any, axis: Axis, keepdims: bool) -> Any:
+    g = kept(g, x.shape, axis) / 2
+    lower, upper = (kept(middle[..., i], x.shape, axis) for i in (0, 1))
+    return _share(g, x, lower, axis) + _share(g, x, upper, axis)
+
+
+@operation(
+    numpy=[np.median],
+    vjps=[_median],
+    residual=lambda x, axis, keepdims: _middle(x, axis=axis),
+    notation=Notation("median(<x>)", r"\operatorname{median}(<x>)"),
+    samples=[*EXTREMA, sample(distinct(5)), sample(distinct(2, 3, 5), axis=(1, 2), keepdims=True)],
+    door=lambda x, axis, keepdims: axis_problem(np.shape(x), axis),
+)
+def median(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
+    r"""The number in the middle along `axis`, or the mean of the two in the middle; NaN if one is NaN.
+
+    Gradient: it goes to the number in the middle, or half to each of the two; equal ones share it evenly.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> x = tg.Tensor([5.0, 1.0, 3.0, 2.0], requires_grad=True)
+    >>> tg.median(x).backward()
+    >>> x.grad
+    array([0. , 0. , 0.5, 0.5])
+    """
+    shape = np.shape(x)
+    if axis_problem(shape, axis):
+        raise ValueError  # the door says it
+    if count(shape, axis) == 0:
+        value: Any = np.mean(x, axis=axis, keepdims=keepdims)  # NaN, with NumPy's warning
+        return value, np.empty((*value.shape, 2))
+    middle = _middle_of(x, axis)
+    value = np.mean(middle, axis=-1)
+    return kept(value, shape, axis) if keepdims else value, middle
+
+
 def _deviation(x: Any, axis: Axis) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
 def _freedom(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     """n - ddof; NaN where that is not positive, as there is no variance then."""
-    free = _count(shape, axis) - ddof
+    free = count(shape, axis) - ddof
     return free if free > 0 else math.nan
 
 
 @operation(
-    numpy=[np.var],
     vjps=[
         lambda g, y, x, axis, ddof, keepdims: (
-            _kept(_wide(g), x.shape, axis) * (2 / _freedom(x.shape, axis, ddof)) * _deviation(x, axis)
+            kept(_wide(g), x.shape, axis) * (2 / _freedom(x.shape, axis, ddof)) * _deviation(x, axis)
         )
     ],
     notation=Notation("var(<x>)", r"\operatorname{var}(<x>)"),
@@ -211,11 +275,10 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 # Where all numbers are equal, std = 0 has a kink, as |x| has; the deviations are 0 there, and so is the gradient.
 def _std(g: Any, y: Any, x: Any, axis: Axis, ddof: float, keepdims: bool) -> Any:
     slope = g / (_wide(np.where(y == 0, 1, y)) * _freedom(x.shape, axis, ddof))
-    return _kept(slope, x.shape, axis) * _deviation(x, axis)
+    return kept(slope, x.shape, axis) * _deviation(x, axis)
 
 
 @operation(
-    numpy=[np.std],
     vjps=[_std],
     notation=Notation("std(<x>)", r"\operatorname{std}(<x>)"),
     samples=[*REDUCED[:-1], sample(normal(3, 4), axis=0, ddof=1)],
@@ -239,8 +302,8 @@ def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 # x - y is NaN where both are -inf (all inputs of that sum were): exp of it is wanted as 0 there.
 @np.errstate(invalid="ignore")
 def _logsumexp(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    y = _kept(y, x.shape, axis)
-    return _kept(g, x.shape, axis) * np.exp(x - np.where(np.isfinite(y), y, 0))
+    y = kept(y, x.shape, axis)
+    return kept(g, x.shape, axis) * np.exp(x - np.where(np.isfinite(y), y, 0))
 
 
 @operation(
@@ -264,10 +327,10 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     m = np.where(np.isfinite(m), m, 0)
     with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf and e^inf = inf are what is meant
         value = m + np.log(_add.reduce(np.exp(x - m), axis=axis, keepdims=True))
-    return value if keepdims else np.squeeze(value, axis=_axes(value.shape, axis))
+    return value if keepdims else np.squeeze(value, axis=axes_of(value.shape, axis))
 
 
-@operation(numpy=[np.argmax], vjps=[None], notation=Notation("argmax(<x>)", r"\arg\max <x>"))
+@operation(numpy=[np.argmax], vjps=[None], notation=Notation("argmax(<x>)", r"\arg\max <x>"), door=_door)
 def argmax(x: Operand, axis: int | None = None, keepdims: bool = False) -> Any:
     r"""Position of the (first) largest number along `axis`; None counts through the flattened tensor.
 
@@ -282,7 +345,7 @@ def argmax(x: Operand, axis: int | None = None, keepdims: bool = False) -> Any:
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=[np.argmin], vjps=[None], notation=Notation("argmin(<x>)", r"\arg\min <x>"))
+@operation(numpy=[np.argmin], vjps=[None], notation=Notation("argmin(<x>)", r"\arg\min <x>"), door=_door)
 def argmin(x: Operand, axis: int | None = None, keepdims: bool = False) -> Any:
     r"""Position of the (first) smallest number along `axis`; None counts through the flattened tensor.
 
@@ -297,7 +360,20 @@ def argmin(x: Operand, axis: int | None = None, keepdims: bool = False) -> Any:
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=[np.all], vjps=[None])
+@operation(numpy=[np.count_nonzero], vjps=[None], door=_door)
+def count_nonzero(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
+    r"""How many elements along `axis` are not 0 (or are True).  No gradient.
+
+    Examples
+    --------
+    >>> import tinygrad_edu as tg
+    >>> tg.count_nonzero(tg.Tensor([1.0, 0.0, 4.0]))
+    Tensor(2)
+    """
+    return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keepdims))
+
+
+@operation(vjps=[None], door=_door)
 def all(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     r"""Are all elements along `axis` true?  No gradient.
 
@@ -310,7 +386,7 @@ def all(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     return _logical_and.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@operation(numpy=[np.any], vjps=[None])
+@operation(vjps=[None], door=_door)
 def any(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     r"""Is some element along `axis` true?  No gradient.
 
