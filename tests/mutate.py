@@ -159,7 +159,8 @@ def _helpers(function: types.FunctionType) -> Iterator[types.FunctionType]:
         for name in code.co_names:
             helper = function.__globals__.get(name)
             if (
-                name not in seen
+                name.startswith("_")  # `np.cumsum` names the attribute like a function of this module
+                and name not in seen
                 and isinstance(helper, types.FunctionType)
                 and inspect.unwrap(helper).__module__ == function.__module__
             ):
@@ -192,14 +193,11 @@ SWAPPED: dict[type, list[type]] = {
 }
 
 
+# Functions whose order of arguments means nothing, or is obvious: exchanging them is no mistake.
 SYMMETRIC = {
-    "swapaxes",
-    "maximum",
-    "minimum",
-    "max",
-    "min",
-    "isinstance",
-}  # the order of arguments means nothing, or is obvious
+    "swapaxes", "maximum", "minimum", "max", "min", "isinstance", "hypot", "logaddexp", "logaddexp2", "equal",
+    "not_equal", "logical_and", "logical_or", "logical_xor", "fmax", "fmin", "array_equal",
+}  # fmt: skip
 
 
 def _variants(node: ast.AST) -> Iterator[ast.AST]:
@@ -490,6 +488,18 @@ def run(name: str) -> Outcome:
     return Outcome(name, count, survivors, equivalent, None)
 
 
+def _told(outcome: Outcome, everything: bool) -> Outcome:
+    """Print what became of an operation's mutants as soon as it is known."""
+    if outcome.failure is not None:
+        print(f"FAILS UNCHANGED  {outcome.name}: {' '.join(outcome.failure.split())}", flush=True)
+    for change in outcome.survivors:
+        print(f"SURVIVED  {outcome.name}: {change}", flush=True)
+    if everything:
+        for change, why in outcome.equivalent:
+            print(f"equivalent  {outcome.name}: {change}\n            {why}")
+    return outcome
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--op", action="append", help="only this operation (may be given several times)")
@@ -503,17 +513,9 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.perf_counter()
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            results = list(pool.map(run, names))
+            results = [_told(outcome, options.list) for outcome in pool.map(run, names)]
     else:
-        results = [run(name) for name in names]
-    for outcome in results:
-        if outcome.failure is not None:
-            print(f"FAILS UNCHANGED  {outcome.name}: {' '.join(outcome.failure.split())}")
-        for change in outcome.survivors:
-            print(f"SURVIVED  {outcome.name}: {change}")
-        if options.list:
-            for change, why in outcome.equivalent:
-                print(f"equivalent  {outcome.name}: {change}\n            {why}")
+        results = [_told(run(name), options.list) for name in names]
     total = sum(o.count for o in results)
     surviving = sum(len(o.survivors) for o in results)
     same = sum(len(o.equivalent) for o in results)

@@ -21,9 +21,10 @@ LAYERS = [
     {"errors", "memory", "anomaly", "engine", "manual"},
     {"op"},
     {"ops"},
+    {"methods"},
     {"tensor"},
     {"transforms", "program", "nn", "optim", "data", "serialization"},
-    {"derive", "compile", "check"},
+    {"derive", "compile", "check", "reference"},
     {"viz"},
     {"examples"},
 ]

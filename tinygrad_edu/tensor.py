@@ -1,7 +1,7 @@
 """Tensor: an array that remembers how it was computed.
 
-Every operator and method is one line over `ops`, written out so that editors and readers see them.  NumPy's
-functions come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.exp(t)` are one operation.
+Every operator is one line over `ops`; the methods (`t.exp()`, `t.sum()`) stand in `methods.py`.  NumPy's functions
+come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.exp(t)` are one operation.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from tinygrad_edu import engine, memory, ops
 from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.methods import Methods
 from tinygrad_edu.op import NUMPY, OPS
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
@@ -26,7 +27,7 @@ Axis = int | tuple[int, ...] | None
 Array = NDArray[Any]
 
 
-class Tensor(Value):
+class Tensor(Value, Methods):
     """An array that remembers how it was computed, so that its gradients can be.
 
     Parameters
@@ -469,146 +470,6 @@ class Tensor(Value):
 
     def __index__(self) -> int:
         return operator.index(self._data)
-
-    # ----------------------------------------------------------------------------------- methods
-
-    @property
-    def T(self) -> Tensor:
-        """The axes in reverse order."""
-        return ops.transpose(self)
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes exchanged."""
-        return ops.matrix_transpose(self)
-
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return ops.exp(self)
-
-    def log(self) -> Tensor:
-        """Natural logarithm of each element."""
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        """Square root of each element."""
-        return ops.sqrt(self)
-
-    def abs(self) -> Tensor:
-        """Absolute value of each element."""
-        return ops.abs(self)
-
-    def sin(self) -> Tensor:
-        """Sine of each element."""
-        return ops.sin(self)
-
-    def cos(self) -> Tensor:
-        """Cosine of each element."""
-        return ops.cos(self)
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent of each element."""
-        return ops.tanh(self)
-
-    def relu(self) -> Tensor:
-        """max(x, 0) for each element."""
-        return ops.relu(self)
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + e^-x) for each element."""
-        return ops.sigmoid(self)
-
-    def softplus(self) -> Tensor:
-        """log(1 + e^x) for each element."""
-        return ops.softplus(self)
-
-    def softmax(self, axis: int = -1) -> Tensor:
-        """e^x / sum(e^x) along `axis`."""
-        return ops.softmax(self, axis=axis)
-
-    def log_softmax(self, axis: int = -1) -> Tensor:
-        """log(softmax(x)) along `axis`."""
-        return ops.log_softmax(self, axis=axis)
-
-    def clip(self, low: Any = None, high: Any = None) -> Tensor:
-        """No less than `low` and no more than `high`."""
-        return ops.clip(self, low, high)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Sum along `axis`."""
-        return ops.sum(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Arithmetic mean along `axis`."""
-        return ops.mean(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Largest number along `axis`."""
-        return ops.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Smallest number along `axis`."""
-        return ops.min(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """Variance along `axis`."""
-        return ops.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """Standard deviation along `axis`."""
-        return ops.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """log(sum(e^x)) along `axis`."""
-        return ops.logsumexp(self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """Position of the largest number along `axis`."""
-        return ops.argmax(self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """Position of the smallest number along `axis`."""
-        return ops.argmin(self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Are all elements along `axis` true?"""
-        return ops.all(self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Is some element along `axis` true?"""
-        return ops.any(self, axis=axis, keepdims=keepdims)
-
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        """The same numbers in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`."""
-        return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)  # type: ignore[arg-type]
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order: `t.transpose()`, `t.transpose(1, 0)` or `t.transpose((1, 0))`."""
-        if len(axes) == 1 and not isinstance(axes[0], int):
-            axes = axes[0]
-        return ops.transpose(self, axes=axes or None)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Two axes exchanged."""
-        return ops.swapaxes(self, axis1, axis2)
-
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        """Without the axes of size one."""
-        return ops.squeeze(self, axis=axis)
-
-    def ravel(self) -> Tensor:
-        """All numbers in one row."""
-        return ops.ravel(self)
-
-    flatten = ravel
-
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """The same numbers in another dtype."""
-        return ops.astype(self, dtype=np.dtype(dtype))
-
-    def dot(self, other: Any) -> Tensor:
-        """Product of scalars, vectors or matrices."""
-        return ops.dot(self, other)
 
     # ------------------------------------------------------------------------------- shown, copied
 

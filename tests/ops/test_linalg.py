@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tests.ops.test_ops_oracle import arrays_of, assert_equal, compare, examples, seeds, torch
-from tests.ops.test_ops_table import check_edge, edge
 from tests.ops.test_reductions import check_numpy_call, leaf
 from tinygrad_edu import memory
 from tinygrad_edu.errors import ShapeError
@@ -53,29 +52,6 @@ def derivatives(function: Callable[[Any], Any], x: np.ndarray, orders: int) -> l
         if order < orders:
             (y,) = tg.grad(y, t, create_graph=True)
     return found
-
-
-EDGES = [
-    # The cofactors of a singular matrix.
-    edge("det", [[1.0, 2.0], [2.0, 4.0]], g=2.0, gradients=([[8.0, -4], [-4, 2]],)),
-    edge("det", [[0.0, 0.0], [0.0, 0.0]], g=2.0, gradients=([[0.0, 0], [0, 0]],), value=0.0),
-    edge("det", [[0.0]], g=2.0, gradients=([[2.0]],), value=0.0),
-    edge("det", np.zeros((0, 0)), g=2.0, gradients=(np.zeros((0, 0)),), value=1.0),
-    edge("det", [[[3.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]], g=[2.0, 5.0], value=[0.0, 2.0],
-         gradients=([[[0.0, 0], [0, 6]], [[10, 0], [0, 5]]],)),
-    # Where all is asked of the values and nothing of the vectors, equal values do no harm.
-    edge("eigh", np.eye(2) * 3, g=[[2.0, 5.0], [0, 0], [0, 0]], gradients=([[2.0, 0], [0, 5]],)),
-    edge("svd", np.eye(2) * 3, g=[[2.0, 5.0], [0, 0], [0, 0], [0, 0], [0, 0]], gradients=([[2.0, 0], [0, 5]],)),
-    edge("divide_or_zero", [0.0, 1.0, 3.0], [0.0, 0.0, 2.0], g=[1.0, 1.0, 2.0], value=[0.0, inf, 1.5],
-         gradients=([inf, inf, 1], [nan, -inf, -1.5])),
-    edge("cross", [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], g=[0.0, 0.0, 2.0], value=[0.0, 0, 1],
-         gradients=([2.0, 0, 0], [0.0, 2, 0])),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("point", [pytest.param(e, id=f"{e.op}-{i}") for i, e in enumerate(EDGES)])
-def test_edges(point: Any) -> None:
-    check_edge(point)
 
 
 # --------------------------------------------------------------------------------------------- einsum

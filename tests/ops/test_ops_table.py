@@ -94,10 +94,12 @@ def slopes(f: Callable[[], float], x: np.ndarray) -> np.ndarray:
     for i in np.ndindex(x.shape):
         kept = x[i]
         total = 0.0
-        for steps, weight in ((-2, 1), (-1, -8), (1, 8), (2, -1)):
-            x[i] = kept + steps * STEP
-            total += weight * f()
-        x[i] = kept
+        try:
+            for steps, weight in ((-2, 1), (-1, -8), (1, 8), (2, -1)):
+                x[i] = kept + steps * STEP
+                total += weight * f()
+        finally:  # a sample may be one array for all tests
+            x[i] = kept
         out[i] = total / (12 * STEP)
     return out
 
@@ -319,6 +321,44 @@ EDGES = [
     edge("mean", np.zeros((2, 3)), axis=(), g=np.arange(6.0).reshape(2, 3), gradients=(np.arange(6.0).reshape(2, 3),)),
     edge("half_mse_loss", np.array(3.0), np.array(1.0), g=2.0, gradients=(4.0, -4.0), value=2.0),
     edge("half_mse_loss", np.ones((2, 2, 3)), np.zeros((2, 2, 3)), g=2.0, gradients=(np.full((2, 2, 3), 0.5), None)),
+    # Ties share what the middle receives; the two in the middle receive half each.
+    edge("median", [1.0, 2.0, 2.0, 2.0, 3.0], g=6.0, gradients=([0.0, 2, 2, 2, 0],), value=2.0),
+    edge("median", [5.0, 1.0, 3.0, 3.0, 4.0, 0.0], g=6.0, gradients=([0.0, 0, 3, 3, 0, 0],), value=3.0),
+    edge("median", [1.0, 1.0, 4.0, 9.0], g=6.0, gradients=([1.5, 1.5, 3, 0],), value=2.5),
+    edge("median", [[3.0, 1.0], [2.0, 8.0]], axis=0, g=[2.0, 4.0], gradients=([[1.0, 2], [1, 2]],), value=[2.5, 4.5]),
+    edge("median", [1.0, nan, 3.0], g=6.0, gradients=([0.0, 6, 0],), value=nan),
+    edge("median", [-inf, 2.0, inf], g=6.0, gradients=([0.0, 6, 0],), value=2.0),
+    edge("median", np.full(70_000, 2, np.float16), g=np.float16(7e3), gradients=(np.full(70_000, 0.1, np.float16),)),
+    edge("median", np.array(3.0), g=6.0, gradients=(6.0,), value=3.0),
+    # A norm of 0 has a kink, and the gradient 0; so has |x|^p for p < 1 where x is 0.
+    *(edge("vector_norm", [0.0, 0.0], ord=p, g=6.0, gradients=([0.0, 0],), value=0.0) for p in (2, 3, 2.5, 0.5, -2)),
+    edge("vector_norm", [0.0, 2.0, -2.0], ord=2, g=np.sqrt(2), gradients=([0.0, 1, -1],), value=2 * np.sqrt(2)),
+    edge("vector_norm", [0.0, 1.0, -4.0], ord=0.5, g=2.0, gradients=([0.0, 6, -3],), value=9.0),
+    edge("vector_norm", [0.0, 1.0], ord=-2, g=2.0, gradients=([0.0, 0],), value=0.0),
+    edge("vector_norm", [[0.0, 0.0], [3.0, 4.0]], axis=1, g=[2.0, 5.0], gradients=([[0.0, 0], [3, 4]],)),
+    edge("prod", [0.0, 2.0, 3.0], g=2.0, gradients=([12.0, 0, 0],), value=0.0),
+    edge("prod", [0.0, 2.0, 0.0], g=2.0, gradients=([0.0, 0, 0],), value=0.0),
+    edge("prod", np.zeros((2, 0)), axis=1, g=[2.0, 3.0], gradients=(np.zeros((2, 0)),), value=[1.0, 1]),
+    edge("cumprod", [2.0, 0.0, 3.0], g=[1.0, 2.0, 4.0], gradients=([1.0, 28, 0],), value=[2.0, 0, 0]),
+    edge("cumprod", [0.0, 0.0, 3.0], g=[1.0, 2.0, 4.0], gradients=([1.0, 0, 0],), value=[0.0, 0, 0]),
+    edge("sort", [2.0, nan, 1.0], g=[3.0, 5.0, 7.0], gradients=([5.0, 7, 3],), value=[1.0, 2, nan]),
+    edge("sort", [inf, -inf, 1.0], g=[3.0, 5.0, 7.0], gradients=([7.0, 3, 5],), value=[-inf, 1, inf]),
+    edge("topk", [2.0, nan, 5.0], k=2, g=[3.0, 7.0], gradients=([0.0, 3, 7],), value=[nan, 5]),
+    edge("topk", [2.0, nan, 5.0], k=2, largest=False, g=[3.0, 7.0], gradients=([3.0, 0, 7],), value=[2.0, 5]),
+    # The cofactors of a singular matrix.
+    edge("det", [[1.0, 2.0], [2.0, 4.0]], g=2.0, gradients=([[8.0, -4], [-4, 2]],)),
+    edge("det", [[0.0, 0.0], [0.0, 0.0]], g=2.0, gradients=([[0.0, 0], [0, 0]],), value=0.0),
+    edge("det", [[0.0]], g=2.0, gradients=([[2.0]],), value=0.0),
+    edge("det", np.zeros((0, 0)), g=2.0, gradients=(np.zeros((0, 0)),), value=1.0),
+    edge("det", [[[3.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]], g=[2.0, 5.0], value=[0.0, 2.0],
+         gradients=([[[0.0, 0], [0, 6]], [[10, 0], [0, 5]]],)),
+    # Where all is asked of the values and nothing of the vectors, equal values do no harm.
+    edge("eigh", np.eye(2) * 3, g=[[2.0, 5.0], [0, 0], [0, 0]], gradients=([[2.0, 0], [0, 5]],)),
+    edge("svd", np.eye(2) * 3, g=[[2.0, 5.0], [0, 0], [0, 0], [0, 0], [0, 0]], gradients=([[2.0, 0], [0, 5]],)),
+    edge("divide_or_zero", [0.0, 1.0, 3.0], [0.0, 0.0, 2.0], g=[1.0, 1.0, 2.0], value=[0.0, inf, 1.5],
+         gradients=([inf, inf, 1], [nan, -inf, -1.5])),
+    edge("cross", [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], g=[0.0, 0.0, 2.0], value=[0.0, 0, 1],
+         gradients=([2.0, 0, 0], [0.0, 2, 0])),
 ]  # fmt: skip
 
 
