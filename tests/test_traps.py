@@ -1435,3 +1435,645 @@ def test_trap_35_no_global_random_state() -> None:
     tg.nn.Linear(3, 2, rng=0)
     same(np.random.get_state()[1], before)
     same(tg.nn.Linear(3, 2, rng=0).weight.data, tg.nn.Linear(3, 2, rng=np.random.default_rng(0)).weight.data)
+
+
+# ------------------------------------------------------------------ rows that the wider table completes
+
+
+def second_like_torch(
+    ours: Callable[..., Any], theirs: Callable[..., Any], *arrays: Any, rtol: float = 1e-13, atol: float = 1e-13
+) -> list[np.ndarray]:
+    """Check value, gradients and second derivatives (by inputs and cotangent) against PyTorch's double backward."""
+    like_torch(ours, theirs, *arrays, rtol=rtol)
+    rng = np.random.default_rng(1)
+    xs, ts = [leaf(a) for a in arrays], [torch.tensor(np.array(a), requires_grad=True) for a in arrays]
+    y, z = ours(*xs), theirs(*ts)
+    g = rng.normal(size=y.shape)
+    weights = [rng.normal(size=x.shape) for x in xs]
+    c, tc = leaf(g), torch.tensor(g, requires_grad=True)
+    first = tg.grad(y, xs, c, create_graph=True)
+    total = sum(((d * w).sum() for d, w in zip(first, weights)), start=tg.Tensor(0.0))
+    found = tg.grad(total, [*xs, c], allow_unused=True)
+    their_first = torch.autograd.grad(z, ts, tc, create_graph=True)
+    their_total = sum((d * torch.tensor(w)).sum() for d, w in zip(their_first, weights))
+    expected = torch.autograd.grad(their_total, [*ts, tc], allow_unused=True)
+    seconds = []
+    for x, d, e in zip([*xs, c], found, expected):
+        mine = np.zeros(x.shape) if d is None else d.data
+        # the same sums of products, in another order: what cancels leaves an error that is small beside 1
+        np.testing.assert_allclose(mine, np.zeros(x.shape) if e is None else e.numpy(), rtol=rtol, atol=atol)
+        seconds.append(mine)
+    return seconds
+
+
+STEPS: dict[str, Callable[[Any], Any]] = {
+    "t[0] = v": lambda t: t.__setitem__(0, 9.0),
+    "t[...] = v": lambda t: t.__setitem__(Ellipsis, 9.0),
+    "t[mask] = v": lambda t: t.__setitem__(t.data > 1 if isinstance(t, tg.Tensor) else t > 1, 9.0),
+    "t += v": lambda t: t.__iadd__(1.0),
+    "t -= v": lambda t: t.__isub__(1.0),
+    "t *= v": lambda t: t.__imul__(3.0),
+    "t /= v": lambda t: t.__itruediv__(3.0),
+}
+# What stands between a value and the loss, and whether its rule reads that value.
+READERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "multiply": (lambda u: u * u, lambda u: u * u),
+    "exp": (lambda u: u.exp(), lambda u: u.exp()),
+    "sin": (lambda u: u.sin(), lambda u: u.sin()),
+    "add": (lambda u: u + 2.0, lambda u: u + 2.0),
+    "cumsum": (lambda u: tg.cumsum(u, axis=0), lambda u: torch.cumsum(u, 0)),
+    "cumprod": (lambda u: tg.cumprod(u, axis=0), lambda u: torch.cumprod(u, 0)),
+    "prod": (lambda u: tg.prod(u) * np.ones(3), lambda u: torch.prod(u) * torch.ones(3, dtype=torch.float64)),
+    "vector_norm": (lambda u: tg.norm(u) * np.ones(3), lambda u: u.norm() * torch.ones(3, dtype=torch.float64)),
+    "einsum": (lambda u: tg.einsum("i,i->i", u, u), lambda u: torch.einsum("i,i->i", u, u)),
+    "sort": (lambda u: tg.sort(u), lambda u: torch.sort(u)[0]),
+    "getitem": (lambda u: u[[2, 0, 0]], lambda u: u[[2, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("reader", READERS)
+def test_trap_10_every_way_to_edit(reader: str, step: str) -> None:
+    """After each kind of edit a sweep is refused, or gives the gradient that a graph without the edit gives."""
+    ours, theirs = READERS[reader]
+    g = np.array([2.0, -3.0, 5.0])
+    for how in ("recorded", "no_grad", "detached"):
+        x, t = leaf([1.5, 0.7, 2.5]), torch.tensor([1.5, 0.7, 2.5], dtype=torch.float64, requires_grad=True)
+        u, v = x * 1.0, t * 1.0
+        y = ours(u)
+        theirs(v).backward(torch.tensor(g))
+        if how == "recorded":
+            STEPS[step](u)
+        elif how == "no_grad":
+            with tg.no_grad():
+                STEPS[step](u)
+        else:
+            STEPS[step](u.detach())
+        try:
+            y.backward(g)
+        except GraphError as error:
+            assert reader in str(error)  # the operation's name
+            assert "edited" in str(error)
+            assert x.grad is None
+            assert reader not in ("add", "cumsum", "getitem")  # their rules read no value
+        else:
+            assert reader not in ("multiply", "sin", "cumprod", "einsum")  # theirs do
+            close(x.grad, t.grad.numpy())
+
+
+def test_trap_10_an_edit_between_two_orders_is_detected() -> None:
+    """The second sweep reads the values, too: an edit after the first one is found by the second."""
+    x = leaf([1.5, 0.7])
+    (first,) = tg.grad(x**3, x, [2.0, 3.0], create_graph=True)
+    x.data -= 0.5
+    with pytest.raises(GraphError, match=r"edited"):
+        first.backward([1.0, -1.0])
+    assert x.grad is None
+
+
+def test_trap_10_a_view_from_before_is_refused() -> None:
+    """A view that was taken before a recorded write has another history than its memory: using it raises."""
+    x = leaf([1.5, 0.7])
+    u = x * 1.0
+    view = u[:1]
+    u[0] = 3.0
+    with pytest.raises(GraphError, match=r"multiply.*shares memory"):
+        view * 2.0
+    close((u[:1] * 2.0).data, [6.0])  # taken again, it is fine
+
+
+# Every kind of index, with a value that has the shape of what it names, or broadcasts to it.
+WRITTEN: list[Any] = [
+    0, -1, (1, 2, 1), (1, 2), slice(None), slice(None, None, -1), slice(2, 0, -1), slice(0, 0), Ellipsis, (),
+    None, (Ellipsis, 0), (0, Ellipsis, 1), (slice(None, None, -2), Ellipsis, 1), [2, 0], ([0, 1], [2, 3]),
+    (np.array([0, 2])[:, None], np.array([1, 3])), (slice(None), [3, 0]), ([2, 0], slice(None), 0), np.array(1), [],
+    "mask", "row mask", (0, slice(1, None, 2)), [True, False, True], np.int64(1), ([0, 2], slice(None), [1, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", WRITTEN, ids=str)
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_trap_11_writing_into_a_result(index: Any, broadcast: bool) -> None:
+    """`t[i] = v` is recorded: what was overwritten gets 0, v what stood in its places; at both orders, as PyTorch's."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(3, 4, 2))
+    index = {"mask": a > 0, "row mask": a[:, 0, 0] > 0}.get(index, index) if isinstance(index, str) else index
+    shape = a[index].shape
+    value = rng.normal(size=shape[1:] if broadcast else shape)
+    places = torch.from_numpy(np.array(np.arange(a.size).reshape(a.shape)[index]))
+
+    def ours(t: Any, v: Any) -> Any:
+        u = t * t
+        u[index] = v * 2.0
+        return u * u
+
+    def theirs(t: Any, v: Any) -> Any:  # the flat places, since PyTorch has neither negative steps nor 0-d masks
+        u = (t * t).reshape(-1)
+        u = u.index_put((places.reshape(-1),), (v * 2.0).broadcast_to(places.shape).reshape(-1))
+        return (u * u).reshape(t.shape)
+
+    second_like_torch(ours, theirs, a, value)
+
+
+def test_trap_11_in_place_operators() -> None:
+    """+=, -=, *= and /= on a result are recorded, keep the object, and give PyTorch's gradients."""
+
+    def chain(t: Any, s: Any) -> Any:
+        u = t * t
+        kept = u
+        u += s
+        u *= t
+        u -= 0.5
+        u /= s
+        u *= 3.0
+        assert kept is u
+        return u
+
+    rng = np.random.default_rng(0)
+    second_like_torch(chain, chain, rng.normal(size=(2, 3)), 1 + rng.random((2, 3)))
+    second_like_torch(chain, chain, rng.normal(size=(2, 3)), 1 + rng.random(3))
+    second_like_torch(chain, chain, 1.5, 0.7)
+
+    def loop(t: Any) -> Any:  # the loop that fills a result row by row
+        u = t * 0.0
+        for i in range(3):
+            u[i] = t[i].sin() + (u[i - 1] * u[i - 1] if i else 0.0)
+        return u
+
+    second_like_torch(loop, loop, rng.normal(size=(3, 2)))
+    shifted = leaf([1.0, 2.0, 3.0])
+    u = shifted * 2.0
+    u[1:] = u[:-1]  # the memory overlaps (PyTorch refuses): NumPy's meaning, the old values moved on by one
+    same(u.data, [2.0, 2.0, 4.0])
+    u.backward([1.0, 10.0, 100.0])
+    same(shifted.grad, [22.0, 200.0, 0.0])
+    u = leaf([[1.0, 2.0]]) * 2.0
+    with pytest.raises(ShapeError, match=r"\(4, 2\).*\(1, 2\)"):  # in place, nothing can grow
+        u += np.ones((4, 2))
+
+
+def test_trap_11_writing_into_constants_and_leaves() -> None:
+    """A constant becomes a result when a gradient is written into it; a leaf refuses, except inside of no_grad."""
+
+    def fill(zeros: Callable[[], Any]) -> Callable[[Any], Any]:
+        def f(t: Any) -> Any:
+            u = zeros()
+            u[0] = t[0] * 2.0
+            u[2] = t[1] * t[0]
+            return u
+
+        return f
+
+    x = np.array([1.5, -0.7])
+    second_like_torch(fill(lambda: tg.Tensor(np.zeros(3))), fill(lambda: torch.zeros(3, dtype=torch.float64)), x)
+    w = leaf([1.0, 2.0])
+    edits: list[Callable[[Any], Any]] = [*STEPS.values(), lambda t: t.__setitem__([0], leaf([1.0]))]
+    for edit in edits:
+        with pytest.raises(GraphError, match=r"setitem: this leaf needs a gradient.*no_grad"):
+            edit(w)
+        same(w.data, [1.0, 2.0])
+        with tg.no_grad():
+            edit(w)
+        assert w.is_leaf
+        assert w.requires_grad
+        w.data = np.array([1.0, 2.0])
+    view = (w * 2.0).reshape(2, 1)
+    with pytest.raises(GraphError, match=r"view of another"):
+        view[0] = 1.0
+    u = w * 2.0
+    with pytest.raises(IndexError, match=r"setitem.*out of bounds"):
+        u[5] = 1.0
+    with pytest.raises(ShapeError, match=r"setitem.*\(3,\).*\(2,\)"):
+        u[:] = np.ones(3)
+    with pytest.raises(DtypeError, match="setitem"):
+        u[0] = 1j
+    same(u.data, [2.0, 4.0])  # none of the refusals has written anything
+    u.backward([2.0, 3.0])
+    same(w.grad, [4.0, 6.0])
+
+
+@pytest.mark.parametrize("index", [slice(1, None), [0, 0, 1], 0, slice(None, None, -1), [True, False, True]], ids=str)
+def test_trap_11_in_place_on_a_part(index: Any) -> None:
+    """`u[1:] += v` reads a part, adds, and writes it back, as in NumPy and in PyTorch."""
+    places = np.arange(6).reshape(3, 2)[index]
+    v = np.random.default_rng(0).normal(size=places.shape)
+
+    def ours(t: Any, s: Any) -> Any:
+        u = t * t
+        u[index] += s
+        u[index] *= 3.0
+        return u * u
+
+    def theirs(t: Any, s: Any) -> Any:
+        u = (t * t).reshape(-1)
+        for change in (lambda part: part + s.reshape(-1), lambda part: part * 3.0):
+            flat = places.reshape(-1)
+            last = {p: i for i, p in enumerate(flat)}  # what is named twice keeps what was written last
+            one = torch.tensor(sorted(last.values()))
+            u = u.index_put((torch.tensor(flat)[one],), change(u[torch.tensor(flat)])[one])
+        return (u * u).reshape(t.shape)
+
+    like_torch(ours, theirs, np.random.default_rng(1).normal(size=(3, 2)), v)
+
+
+def test_trap_11_in_place_with_a_tensor_that_needs_a_gradient() -> None:
+    """A constant times what needs a gradient, in place: the rule needs the constant as it was."""
+    for name in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
+
+        def f(t: Any, make: Callable[[Any], Any], name: str = name) -> Any:
+            u = make([1.0, -2.0, 3.0])
+            return getattr(u, name)(t)
+
+        def double(data: Any) -> Any:
+            return torch.tensor(data, dtype=torch.float64)
+
+        like_torch(lambda t, f=f: f(t, tg.Tensor), lambda t, f=f: f(t, double), np.array([1.5, 0.7, 2.5]))
+
+
+def test_trap_11_integers_in_place() -> None:
+    """Integers take no fractions in place (NumPy and PyTorch refuse), and no gradient."""
+    u = tg.Tensor([1, 2, 3])
+    with pytest.raises((DtypeError, TypeError)):
+        u += 1.5
+    same(u.data, [1, 2, 3])
+    t = tg.Tensor([1, 2, 3])
+    with suppress(DtypeError, GraphError):
+        t[0] = leaf(2.5)
+    assert not t.requires_grad
+
+
+OPTIMISERS: dict[str, Callable[[Any], Any]] = {
+    name: functools.partial(getattr(tg.optim, name), lr=0.1)
+    for name in dir(tg.optim)
+    if isinstance(getattr(tg.optim, name), type)
+    and issubclass(getattr(tg.optim, name), tg.optim.Optimizer)
+    and getattr(tg.optim, name) is not tg.optim.Optimizer
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_trap_11_every_optimiser_notes_its_step(name: str) -> None:
+    """The step of each optimiser is seen by the second sweep of a retained graph."""
+    w = leaf([[1.5, 0.7], [0.2, -0.4]])
+    optimiser = OPTIMISERS[name]([w])
+    loss = ((tg.Tensor([[1.0, 2.0]]) @ w).tanh() @ w * [2.0, 3.0]).sum()
+    loss.backward(retain_graph=True)
+    kept = w.grad.copy()
+    optimiser.step()
+    with pytest.raises(GraphError, match=r"edited"):
+        loss.backward()
+    same(w.grad, kept)  # the refused sweep has added nothing
+
+
+def test_trap_12_the_whole_table_is_swept_twice() -> None:
+    """No operation with a rule is left out of the generated tests of second derivatives."""
+    swept = {param.values[0].name for param in CALLS}
+    assert swept == {op.name for op in OPS.values() if op.differentiable}
+    assert {"setitem", "getitem", "einsum", "cross_entropy", "svd", "topk", "recurrence"} <= swept
+
+
+# Functions that are composed of operations: what they are made of has second derivatives, and so have they.
+COMPOSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = {
+    "norm": (lambda x: tg.norm(x, axis=1), lambda x: torch.linalg.vector_norm(x, dim=1), [(2, 3)]),
+    "frobenius": (lambda x: tg.norm(x), lambda x: torch.linalg.matrix_norm(x), [(2, 3)]),
+    "quantile": (lambda x: tg.quantile(x, 0.3, axis=1), lambda x: torch.quantile(x, 0.3, dim=1), [(2, 5)]),
+    "tensordot": (lambda a, b: tg.tensordot(a, b, 2), lambda a, b: torch.tensordot(a, b, 2), [(2, 3, 4), (3, 4, 2)]),
+    "kron": (tg.kron, torch.kron, [(2, 3), (3, 2)]),
+    "outer": (tg.outer, torch.outer, [(3,), (4,)]),
+    "matrix_power": (lambda x: tg.matrix_power(x, 3), lambda x: torch.linalg.matrix_power(x, 3), [(3, 3)]),
+    "multi_dot": (
+        lambda a, b, c: tg.multi_dot([a, b, c]), lambda a, b, c: torch.linalg.multi_dot([a, b, c]),
+        [(2, 3), (3, 4), (4, 2)],
+    ),
+    "trapezoid": (lambda y, x: tg.trapezoid(y, x), lambda y, x: torch.trapezoid(y, x), [(5,), (5,)]),
+    "cosine_similarity": (
+        lambda a, b: tg.cosine_similarity(a, b, axis=1), lambda a, b: F.cosine_similarity(a, b, dim=1), [(2, 3), (2, 3)]
+    ),
+    "smooth_l1_loss": (lambda a, b: tg.smooth_l1_loss(a, b), lambda a, b: F.smooth_l1_loss(a, b), [(2, 3), (2, 3)]),
+    "diff": (lambda x: tg.diff(x, n=2) ** 2, lambda x: torch.diff(x, n=2) ** 2, [(2, 5)]),
+    "roll, flip": (lambda x: tg.roll(x, 1) * tg.flip(x), lambda x: torch.roll(x, 1) * torch.flip(x, [0]), [(5,)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_trap_12_composed_functions(name: str) -> None:
+    """Second derivatives of functions that are several operations, against PyTorch's."""
+    ours, theirs, shapes = COMPOSED[name]
+    rng = np.random.default_rng(5)
+    # norms and similarities divide by lengths: three or four operations, each rounded, at two orders
+    second_like_torch(ours, theirs, *(rng.normal(size=s) for s in shapes), rtol=1e-11, atol=1e-12)
+
+
+def test_trap_14_parameters_and_modules() -> None:
+    """A Parameter stays one, a network is copied with everything it has, and shared weights stay shared."""
+    net = tg.nn.Sequential(tg.nn.Linear(3, 4, rng=0), tg.nn.Tanh(), tg.nn.Linear(4, 2, rng=1))
+    for make in (copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))):
+        made = make(net)
+        for (name, p), (other, q) in zip(net.named_parameters(), made.named_parameters()):
+            assert name == other
+            assert type(q) is type(p) is tg.nn.Parameter
+            assert q.requires_grad
+            assert q.name == p.name
+            assert q.dtype == p.dtype
+            same(q.data, p.data)
+            assert not np.shares_memory(q.data, p.data)
+        x = np.random.default_rng(0).normal(size=(5, 3))
+        same(made(x).data, net(x).data)
+        made(x).backward(np.ones((5, 2)))
+        assert all(p.grad is None for p in net.parameters())
+
+
+def test_trap_14_results_of_every_kind_refuse() -> None:
+    """What has a history is never copied without it: views, written tensors, swept and retained results raise."""
+    x = leaf([1.5, -0.7])
+    written = x.copy()
+    written[0] = 2.0
+    constant = tg.Tensor([0.0, 0.0])
+    constant[0] = x[1]
+    swept = x * 2.0
+    swept.backward([1.0, 1.0])
+    in_place = x * 2.0
+    in_place += 1.0
+    results = [x[:1], x.reshape(2, 1), x.T, written, constant, swept, in_place, tg.sort(x), tg.topk(x, 1).values]
+    for t in results:
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(GraphError, match="result of"):
+                make(t)
+        same(copy.deepcopy(t.detach()).data, t.data)  # as the error advises
+    with tg.no_grad():
+        free = x * 2.0
+    same(copy.deepcopy(free).data, free.data)  # nothing is lost here
+    assert not copy.deepcopy(tg.argsort(x)).requires_grad
+
+
+EINSUMS: list[tuple[str, list[tuple[int, ...]]]] = [
+    ("ii->i", [(3, 3)]), ("ii", [(3, 3)]), ("ij->j", [(2, 3)]), ("ij->", [(2, 3)]), ("ij->ji", [(2, 3)]),
+    ("iij->ij", [(3, 3, 2)]), ("iij->j", [(3, 3, 2)]), ("iji->j", [(3, 2, 3)]), ("iii->i", [(2, 2, 2)]),
+    ("ij,jk->ik", [(2, 3), (3, 4)]), ("ij,jk", [(2, 3), (3, 4)]), ("ij,kj->ik", [(2, 3), (4, 3)]),
+    ("i,j->ij", [(2,), (3,)]), ("i,i->", [(3,), (3,)]), ("ij,ij->i", [(2, 3), (2, 3)]), ("ii,ij->j", [(3, 3), (3, 2)]),
+    ("ij,ij->ij", [(1, 3), (2, 3)]), ("ij,jk->ik", [(2, 1), (3, 4)]), ("ij,ij->", [(2, 1), (1, 3)]),
+    ("i,i->i", [(1,), (3,)]), ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("...ij,...jk->...ik", [(5, 1, 2, 3), (2, 3, 4)]),
+    ("i...->...", [(2, 3, 4)]), ("...i->i...", [(2, 3, 4)]), ("...ii->...i", [(2, 3, 3)]), ("...,...->...", [(2, 3), (3,)]),
+    ("i...,i->...", [(3, 2), (3,)]), ("bij,bjk,bk->bi", [(2, 3, 4), (2, 4, 2), (2, 2)]),
+    ("i,ij,j->", [(3,), (3, 4), (4,)]), ("ij,j,j->i", [(2, 3), (3,), (3,)]), (",ij->ij", [(), (2, 3)]), ("->", [()]),
+    ("ij,kl->", [(2, 3), (2, 2)]), (" ij , jk -> ik ", [(2, 3), (3, 4)]), ("aB,Bc->ac", [(2, 3), (3, 4)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("subscripts", "shapes"), EINSUMS, ids=[f"{s} {n}" for s, n in EINSUMS])
+def test_trap_23_einsum(subscripts: str, shapes: list[tuple[int, ...]]) -> None:
+    """Diagonals, traces, axes summed away, sizes of one, ellipses, several operands: value, first and second order."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    for einsum in (tg.einsum, np.einsum):
+        second_like_torch(
+            lambda *x, e=einsum: e(subscripts, *x),
+            lambda *x: torch.einsum(subscripts.replace(" ", ""), *x),
+            *arrays,
+            # sums of up to 24 products in another order; the second order sums again
+            rtol=1e-12,
+        )
+
+
+def test_trap_23_einsum_one_operand_twice() -> None:
+    """The same tensor in both places receives both shares; a name in neither place is refused with the subscripts."""
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    for subscripts in ("ij,jk->ik", "ij,ij->", "ij,ji->i", "ii,ij->j", "ii,jj->ij"):
+        second_like_torch(
+            lambda t, s=subscripts: tg.einsum(s, t, t), lambda t, s=subscripts: torch.einsum(s, t, t), x, rtol=1e-12
+        )
+    second_like_torch(lambda t: tg.einsum(t, [0, 1], t, [1, 2], [0, 2]), lambda t: t @ t, x, rtol=1e-12)
+    t = leaf(x)
+    for wrong in (lambda: tg.einsum("ij->k", t), lambda: tg.einsum("ijk->i", t), lambda: tg.einsum("ij,jk->ik", t)):
+        with pytest.raises(ValueError, match="einsum"):
+            wrong()
+    with pytest.raises(ShapeError, match=r"einsum.*"):
+        tg.einsum("ij,jk->ik", t, np.ones((4, 2)))
+
+
+READ: list[Any] = [
+    (), Ellipsis, (Ellipsis,), True, (None, True), (0, slice(None), [0, 1]), ([0, 1], slice(None), [1, 0]),
+    (0, [[0, 1], [2, 3]]), (slice(np.int64(0), np.int64(2)),), (None, None, 1), (slice(None), None, [1, 1]),
+    ([2], [[1], [3]], [0, 1]), (np.array([0, 2], np.uint8),), (slice(-1, None, -1), slice(None, None, 3)),
+    (np.array([True, False, True]), 1), (np.array([True, False, True]), [0, 3]), range(2), ([-1, -1, 0], -1, -2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", READ, ids=str)
+def test_trap_24_more_indices(index: Any) -> None:
+    """Axes that move to the front, 0-d masks, NumPy integers in slices, negative repeats: at both orders."""
+    a = np.random.default_rng(0).normal(size=(3, 4, 2))
+    places = torch.from_numpy(np.array(np.arange(a.size).reshape(a.shape)[index]))
+    second_like_torch(lambda t: t[index] ** 2, lambda t: t.reshape(-1)[places] ** 2, a)
+
+    def with_tensors(part: Any) -> Any:
+        return tg.Tensor(part) if isinstance(part, (list, np.ndarray)) and np.size(part) else part
+
+    swapped = tuple(with_tensors(p) for p in index) if isinstance(index, tuple) else with_tensors(index)
+    same(leaf(a)[swapped].data, a[index])
+    taken = leaf(a)[index]
+    assert isinstance(taken.data, np.ndarray)
+    assert taken.requires_grad
+
+
+def test_trap_24_functions_that_index() -> None:
+    """take, take_along_axis, gather, index_add, scatter and masked_fill add up what is named twice."""
+    a = np.random.default_rng(0).normal(size=(3, 4))
+    n = np.array([[0, 0, 3], [1, 2, 1], [3, 3, 3]])
+    i = torch.tensor(n)
+    second_like_torch(
+        lambda t: tg.take(t, [2, 0, 2], axis=0) ** 2, lambda t: t.index_select(0, torch.tensor([2, 0, 2])) ** 2, a
+    )
+    second_like_torch(lambda t: tg.take(t, n) ** 2, lambda t: torch.take(t, i) ** 2, a)
+    second_like_torch(lambda t: np.take_along_axis(t, n, 1) ** 2, lambda t: torch.take_along_dim(t, i, 1) ** 2, a)
+    second_like_torch(lambda t: tg.gather(t, 1, n) ** 2, lambda t: torch.gather(t, 1, i) ** 2, a)
+    second_like_torch(
+        lambda t, s: tg.index_add(t, 0, [0, 2, 0], s) ** 2,
+        lambda t, s: t.index_add(0, torch.tensor([0, 2, 0]), s) ** 2, a, 2 * a[::-1],
+    )  # fmt: skip
+    second_like_torch(
+        lambda t, s: tg.scatter(t, 1, n, s, reduce="add") ** 2, lambda t, s: t.scatter_add(1, i, s) ** 2, a, a[:, 1:]
+    )
+    second_like_torch(
+        lambda t: tg.masked_fill(t, a > 0, 2.0) ** 2, lambda t: t.masked_fill(torch.tensor(a > 0), 2.0) ** 2, a
+    )
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None])
+def test_trap_25_sort_and_topk_pick_one(axis: int | None) -> None:
+    """sort and topk send each gradient to one of the ties (sort: in their order), and nothing is lost or doubled."""
+    tied = np.array([[1.0, 3.0, 3.0, 2.0], [2.0, 2.0, 2.0, 2.0], [3.0, 1.0, 3.0, 0.0]])
+
+    def stable(t: Any) -> Any:
+        return torch.sort(t.reshape(-1) if axis is None else t, dim=axis or 0, stable=True)[0]
+
+    like_torch(lambda t: tg.sort(t, axis=axis, stable=True), stable, tied)
+    second_like_torch(lambda t: tg.sort(t, axis=axis, stable=True) ** 2, lambda t: stable(t) ** 2, tied)
+    if axis is None:
+        return
+    for k, largest in itertools.product((1, 2, 3), (True, False)):
+        t = leaf(tied)
+        values, indices = tg.topk(t, k, axis=axis, largest=largest)
+        expected = torch.topk(torch.tensor(tied), k, dim=axis, largest=largest)[0]
+        same(values.data, expected.numpy())
+        same(np.take_along_axis(tied, indices.data, axis), values.data)  # which of the ties is free: NumPy's or torch's
+        g = np.random.default_rng(0).normal(size=values.shape)
+        values.backward(g)
+        right = np.zeros_like(tied)
+        np.put_along_axis(right, indices.data, g, axis)
+        same(t.grad, right)
+        assert (t.grad != 0).sum() == g.size  # one element each, not shares
+        assert not indices.requires_grad
+    first = leaf(tied)
+    place = np.expand_dims(first.argmax(axis=axis).data, axis)
+    tg.take_along_axis(first, place, axis).backward(np.full(place.shape, 5.0))
+    assert (first.grad == 5.0).sum() == place.size
+
+
+def test_trap_26_and_27_with_anomalies_watched() -> None:
+    """detect_anomaly stops where a slope of infinity or a NaN is made; without it the same sweep is silent."""
+    for f, name in ((np.sqrt, "sqrt"), (lambda t: t**0.5, "power"), (tg.cbrt, "cbrt")):
+        x = leaf([0.0, 4.0])
+        f(x).backward([2.0, 3.0])
+        assert x.grad[0] == inf
+        x.grad = None
+        with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match=rf"{name}.*infinity"):
+            f(x).backward([2.0, 3.0])
+        assert x.grad is None
+
+
+ZEROS = {
+    "none": [[1.5, 2.0, -3.0, 0.5]], "one": [[1.5, 0.0, -3.0, 0.5]], "two": [[0.0, 2.0, 0.0, 0.5]],
+    "first": [[0.0, 2.0, 3.0, 0.5]], "last": [[1.5, 2.0, 3.0, 0.0]], "three": [[0.0, 0.0, 3.0, 0.0]],
+    "all": [[0.0, 0.0, 0.0, 0.0]], "rows": [[1.5, 0.0, 2.0], [0.0, 0.0, 4.0], [-1.0, 2.0, 3.0]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("zeros", ZEROS)
+def test_trap_29_products_with_zeros(zeros: str) -> None:
+    """prod and cumprod with any number of zeros: gradients and second derivatives are PyTorch's, and finite."""
+    x = np.array(ZEROS[zeros])
+    # products of up to nine factors, which PyTorch multiplies in another order
+    check = functools.partial(second_like_torch, rtol=1e-12)
+    check(lambda t: tg.prod(t), torch.prod, x)
+    check(lambda t: np.prod(t) ** 2, lambda t: torch.prod(t) ** 2, x)
+    for axis in (0, 1, -1):
+        check(lambda t, a=axis: tg.prod(t, axis=a), lambda t, a=axis: torch.prod(t, a), x)
+        check(lambda t, a=axis: tg.prod(t, axis=a, keepdims=True) * t, lambda t, a=axis: torch.prod(t, a, True) * t, x)
+        check(lambda t, a=axis: tg.cumprod(t, axis=a), lambda t, a=axis: torch.cumprod(t, a), x)
+        check(lambda t, a=axis: t.cumprod(a) * t, lambda t, a=axis: torch.cumprod(t, a) * t, x)
+    check(lambda t: np.cumprod(t), lambda t: torch.cumprod(t.reshape(-1), 0), x)
+    check(lambda t: tg.prod(t, axis=(0, 1)), torch.prod, x)
+
+
+def test_trap_29_cumsum() -> None:
+    """cumsum with axis None goes through the flattened tensor; negative axes count from the end."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    for axis in (0, 1, 2, -1, -2, -3):
+        second_like_torch(
+            lambda t, a=axis: tg.cumsum(t, axis=a) ** 2, lambda t, a=axis: torch.cumsum(t, a) ** 2, x, rtol=1e-12
+        )  # running sums, which PyTorch may add in another order: so below
+    flat = (lambda t: torch.cumsum(t.reshape(-1), 0) ** 2,)
+    for ours in (lambda t: tg.cumsum(t) ** 2, lambda t: np.cumsum(t, axis=None) ** 2, lambda t: t.cumsum() ** 2):
+        second_like_torch(ours, *flat, x, rtol=1e-12, atol=1e-12)
+    (d,) = like_torch(lambda t: tg.cumsum(t, axis=0), lambda t: torch.cumsum(t, 0), np.zeros((0, 3)))
+    assert d.shape == (0, 3)
+    like_torch(lambda t: tg.cumsum(t), lambda t: t.reshape(1), 2.5)  # a scalar is a row of one
+    with pytest.raises(ShapeError, match="cumsum: axis 3"):
+        tg.cumsum(leaf(x), axis=3)
+
+
+@pytest.mark.parametrize("order", [None, 1, 2, 3, 2.5, inf, -inf])
+def test_trap_33_norm_at_zero(order: Any) -> None:
+    """The norm of zeros has the gradient 0 for every order, and rows of zeros leave the other rows alone."""
+    p = 2 if order is None else order
+    (d,) = like_torch(lambda t: tg.norm(t, order), lambda t: torch.linalg.vector_norm(t, p), np.zeros(3))
+    same(d, np.zeros(3))
+    rows = np.array([[0.0, 0.0, 0.0], [3.0, -4.0, 1.0], [0.0, 2.0, 0.0]])
+    for keepdims in (False, True):
+        (d,) = like_torch(
+            lambda t, k=keepdims: tg.norm(t, order, axis=1, keepdims=k),
+            lambda t, k=keepdims: torch.linalg.vector_norm(t, p, dim=1, keepdim=k),
+            rows,
+            rtol=1e-12,  # powers and roots of the order, each rounded
+        )
+        same(d[0], np.zeros(3))
+    like_torch(lambda t: tg.norm(t, order), lambda t: torch.linalg.vector_norm(t, p), 0.0)
+    one = leaf([0.0, 0.0])
+    np.linalg.norm(one, order).backward()
+    same(one.grad, [0.0, 0.0])
+
+
+def test_trap_33_other_lengths_at_zero() -> None:
+    """The Frobenius norm, hypot and the cosine of zeros: no NaN where PyTorch has none."""
+    (d,) = like_torch(lambda t: tg.norm(t, "fro"), lambda t: torch.linalg.matrix_norm(t), np.zeros((2, 3)))
+    same(d, np.zeros((2, 3)))
+    (d,) = like_torch(lambda t: tg.norm(t), lambda t: torch.linalg.vector_norm(t), np.zeros((2, 3)))
+    (d,) = like_torch(lambda t: t.std(axis=1), lambda t: t.std(1, correction=0), np.array([[1.0, 1.0], [2.0, 5.0]]))
+    same(d[0], [0.0, 0.0])
+    same(leaf(np.full((2, 2), 7.0)).var(axis=0).data, [0.0, 0.0])
+
+
+def test_trap_34_float16_of_the_wider_table() -> None:
+    """Means, medians, norms and losses over 100,000 float16 numbers: counts that float16 cannot hold do no harm."""
+    n = 100_000
+    half = np.float16
+    x = leaf(np.full(n, 2.0, dtype=half))
+    cases: dict[str, tuple[tg.Tensor, float, Any]] = {
+        "mean": (tg.mean(x), 2.0, 1 / n),
+        "average": (tg.average(x), 2.0, 1 / n),
+        "nanmean": (tg.nanmean(x), 2.0, 1 / n),
+        "max": (tg.max(x), 2.0, 1 / n),
+        "min": (tg.min(x), 2.0, 1 / n),
+        "mse_loss": (tg.mse_loss(x, np.zeros(n, half)), 4.0, 4 / n),
+        "l1_loss": (tg.l1_loss(x, np.zeros(n, half)), 2.0, 1 / n),
+        "huber_loss": (tg.huber_loss(x, np.zeros(n, half)), 1.5, 1 / n),
+    }
+    for name, (y, value, slope) in cases.items():
+        assert y.dtype == half, name
+        assert y.item() == value, name
+        (d,) = tg.grad(y, x, half(4.0), retain_graph=True)
+        assert d.dtype == half, name
+        # 4 / n is a subnormal float16, known to 6e-8
+        np.testing.assert_allclose(d.data.astype(float), np.full(n, 4.0 * slope), rtol=0, atol=1.2e-7, err_msg=name)
+    z = leaf(np.zeros((n, 2), dtype=half))
+    loss = functional.cross_entropy(z, np.zeros(n, dtype=int))
+    assert loss.dtype == half
+    np.testing.assert_allclose(float(loss), np.log(2), rtol=1e-3)  # 11 bits
+    for shape in ((n,), (3, 5000)):
+        data = np.random.default_rng(0).random(shape).astype(half)
+        same(tg.sum(leaf(data), axis=-1).data, data.sum(axis=-1))
+        same(tg.mean(leaf(data), axis=-1).data, data.mean(axis=-1))
+        same(tg.cumsum(leaf(data[..., :500]), axis=-1).data, data[..., :500].cumsum(axis=-1))
+        same(tg.var(leaf(data), axis=-1).data, data.var(axis=-1))
+        same(tg.std(leaf(data), axis=-1).data, data.std(axis=-1))
+
+
+def test_trap_35_one_generator_for_everything() -> None:
+    """Dropout, initialisation and shuffling: one seed gives one result, and the legacy state is not even read."""
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()
+    x = leaf(np.ones((4, 5)))
+
+    def everything(rng: Any) -> list[np.ndarray]:
+        net = tg.nn.MLP([5, 3, 2], rng=rng)
+        dropped = functional.dropout(x, 0.5, True, rng)
+        return [*(p.data for p in net.parameters()), dropped.data, tg.nn.Dropout(0.5, rng=rng)(x).data]
+
+    first = everything(np.random.default_rng(3))
+    np.random.seed(1)  # noqa: NPY002
+    for a, b in zip(first, everything(np.random.default_rng(3))):
+        same(a, b)
+    assert any((a != b).any() for a, b in zip(first, everything(np.random.default_rng(4))))
+    np.random.seed(0)  # noqa: NPY002
+    everything(7)
+    everything(None)
+    after = np.random.get_state()
+    same(before[1], after[1])
+    assert before[2:] == after[2:]
+
+
+def test_trap_00_every_row_has_a_test() -> None:
+    """The list has 35 rows, and each has at least one test of its number in this file."""
+    rows = {int(name.split("_")[2]) for name, f in globals().items() if name.startswith("test_trap_") and callable(f)}
+    assert rows == set(range(36))  # and 0 is this one

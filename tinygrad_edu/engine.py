@@ -409,8 +409,7 @@ def sweep(
     if not retain_graph:
         for node in swept:
             node.args = node.parents = None
-    pending.update(found)
-    return pending
+    return {**pending, **found} if found else pending
 
 
 def ancestors(nodes: Iterable[Node]) -> set[Node]:

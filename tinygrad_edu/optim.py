@@ -43,19 +43,21 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for p in self.params:
-            p.grad = None
+            if p._node.notes is not None:  # type: ignore[union-attr]  # leaves that need gradients have Nodes
+                p._node.notes.grad = None  # type: ignore[union-attr]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         written = []
         for i, p in enumerate(self.params):
-            g = p.grad
+            notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
+            g = None if notes is None else notes.grad
             if g is not None:
                 array = self.arrays[i]
                 if p._data is not array:  # `p.data = ...` has given it other memory
                     array = self.arrays[i] = p.data
                     self.writes[i] = write_of(array)
-                self.update(i, array, g._data if isinstance(g, Tensor) else g, self.scratch[i])
+                self.update(i, array, g if type(g) is np.ndarray else g._data, self.scratch[i])
                 written.append(self.writes[i])
         edited_again(written)
 
@@ -106,6 +108,9 @@ class SGD(Optimizer):
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         rate = self.lr
+        if not self.momentum and not self.weight_decay:
+            p -= np.multiply(g, rate, scratch)
+            return
         if self.weight_decay:
             g = np.add(np.multiply(p, self.weight_decay, out=scratch), g, out=scratch)
         if self.momentum:
@@ -119,7 +124,7 @@ class SGD(Optimizer):
                 p -= np.multiply(g, self.lr, out=scratch)
                 rate *= self.momentum
             g = v
-        np.subtract(p, np.multiply(g, rate, scratch), p)
+        p -= np.multiply(g, rate, scratch)
 
 
 class Adam(Optimizer):

@@ -37,7 +37,7 @@ def classifier_step() -> str:
 
     losses = [(by_hand(), eager()) for _ in range(20)]
     np.testing.assert_allclose(*zip(*losses), rtol=1e-4)  # float32, 20 steps
-    a, b = interleaved(200, 20, by_hand, eager)
+    a, b = interleaved(60, 200, by_hand, eager)
     low, middle, high = quartiles([y / x for x, y in zip(a, b)])
     spread = f"quartiles {low:.2f}, {high:.2f}"
     return f"784-64-10 step, batch 16: {middle:.2f} x by hand ({spread}); {np.median(a) * 1e6:.0f} us by hand"

@@ -35,6 +35,8 @@ class Activation(Module):
             setattr(self, name, value)
 
     def forward(self, x: Any) -> Any:
+        if not self.settings:
+            return self.function(x)
         return self.function(x, **{name: getattr(self, name) for name in self.settings})
 
     def extra_repr(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
+from tinygrad_edu.engine import apply
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.activations import ACTIVATIONS
 from tinygrad_edu.nn.init import Initializer
@@ -70,7 +71,7 @@ class Linear(Module):
     def forward(self, x: Any) -> Any:
         if self.bias is None:
             return ops.matmul(x, self.weight)
-        return ops.linear(x, self.weight, self.bias)
+        return apply(ops.linear, (x, self.weight, self.bias))
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"
@@ -199,6 +200,7 @@ class MLP(Module):
         self._order = [name for name, _ in self.named_children()]
 
     def forward(self, x: Any) -> Any:
+        parts = vars(self)
         for name in self._order:
-            x = getattr(self, name)(x)
+            x = parts[name](x)
         return x
