@@ -44,8 +44,6 @@ from tinygrad_edu.op import OPS, Each, Op
 # Mutants that are no mistakes: (operation or "*", what was changed) -> why the result is the same.
 _SHORTCUT = "a shortcut: the general way that it avoids gives the same, only slower"
 _SEQUENCE = "NumPy takes any sequence, and any integer, for it"
-_DEVIATION = "times a deviation, which is 0 there"
-_COUNTS = "dividing by an array of counts (int64) widens float16 by itself"
 _ENGINE = "the engine sums over the axis of size one that is left"
 _TIES = "which of the two is compared with which means nothing"
 _SIGN = "the same sign"
@@ -82,8 +80,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): _SEQUENCE,
     ("concatenate", "rule 0: int(bounds[i])  ->  bounds[i]"): _SEQUENCE,
     ("concatenate", "rule 0: int(bounds[i + 1])  ->  bounds[i + 1]"): _SEQUENCE,
-    ("*", "_axes: tuple(range(ndim))  ->  range(ndim)"): _SEQUENCE,
-    ("*", "_is_labels: bool(targets.dtype.kind in 'iu')  ->  targets.dtype.kind in 'iu'"): "it is a bool already",
     ("*", "_distribution: if isinstance(targets, np.ndarray)  ->  if False"): _SHORTCUT,
     (
         "*",
@@ -93,15 +89,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "*",
         "_each_class: g.reshape((*g.shape, 1)) if reduction == 'none' else g  ->  g.reshape((*g.shape, 1))",
     ): "a reduced g has shape (), and (1,) broadcasts as well",
-    ("std", "rule 0: np.where(y == 0, 0, _wide(g))  ->  np.where(0, y == 0, _wide(g))"): _DEVIATION,
-    ("std", "rule 0: np.where(y == 0, 0, _wide(g))  ->  np.where(y == 0, 1, _wide(g))"): _DEVIATION,
     ("std", "rule 0: np.where(y == 0, 1, y)  ->  np.where(y == 0, 2, y)"): "times 0",
-    ("max", "rule 0: _wide(g)  ->  g"): _COUNTS,
-    ("max", "_wide: g.astype(np.float32) if g.dtype == np.float16 else g  ->  g"): _COUNTS,
-    ("max", "_wide: g.astype(np.float32)  ->  g"): _COUNTS,
-    ("min", "rule 0: _wide(g)  ->  g"): _COUNTS,
-    ("min", "_wide: g.astype(np.float32) if g.dtype == np.float16 else g  ->  g"): _COUNTS,
-    ("min", "_wide: g.astype(np.float32)  ->  g"): _COUNTS,
     ("std", "_freedom: free if free > 0 else math.nan  ->  free"): "y is NaN then, and the gradient with it",
     ("std", "_freedom: free > 0  ->  free >= 0"): "y is NaN then, and the gradient with it",
     (
@@ -202,11 +190,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("svd", "rule 0: n > m  ->  n >= m"): _OUTSIDE,
     ("svd", "rule 0: if m > n  ->  if True"): _OUTSIDE,
     ("svd", "rule 0: m > n  ->  m >= n"): _OUTSIDE,
-    (
-        "multi_margin_loss",
-        "_rows: scores if scores.ndim == 2 else scores.reshape((-1, scores.shape[-1]))"
-        "  ->  scores.reshape((-1, scores.shape[-1]))",
-    ): _SHORTCUT,
+    ("multi_margin_loss", "_own: classes or 1  ->  classes or 2"): "without classes there is no sample to count",
     (
         "copysign",
         "rule 0: np.sign(a) * np.copysign(1, b)  ->  np.sign(a) / np.copysign(1, b)",
@@ -382,14 +366,16 @@ def _code_nodes(source: ast.Lambda | ast.FunctionDef) -> Iterator[ast.AST]:
 def _compiled(function: types.FunctionType, source: ast.AST) -> types.FunctionType:
     """The changed source as a function in the same module, behind the same np.errstate."""
     assert not function.__closure__, "a rule needs no closure"
-    if isinstance(source, ast.Lambda):
-        made = eval(compile(ast.Expression(source), "<mutant>", "eval"), function.__globals__)
-    else:
-        assert isinstance(source, ast.FunctionDef)
-        source.decorator_list = []
-        scope: dict[str, Any] = {}
-        exec(compile(ast.Module([source], []), "<mutant>", "exec"), function.__globals__, scope)
-        made = scope[source.name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of an int that is indexed: that mutant will be seen soon enough
+        if isinstance(source, ast.Lambda):
+            made = eval(compile(ast.Expression(source), "<mutant>", "eval"), function.__globals__)
+        else:
+            assert isinstance(source, ast.FunctionDef)
+            source.decorator_list = []
+            scope: dict[str, Any] = {}
+            exec(compile(ast.Module([source], []), "<mutant>", "exec"), function.__globals__, scope)
+            made = scope[source.name]
     made.__kwdefaults__, made.__defaults__ = function.__kwdefaults__, function.__defaults__
     return made
 

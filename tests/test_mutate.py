@@ -65,6 +65,27 @@ def test_what_changes_nothing_is_no_mutant() -> None:
     assert outcome.count < len(list(mutate.mutants(OPS["sign"])))
 
 
+def test_names_of_attributes_are_no_helpers() -> None:
+    """The rule of cumsum calls np.cumsum: that is not the public function cumsum of its module."""
+    assert not [m for m in mutate.mutants(OPS["cumsum"]) if m.change.startswith("cumsum")]
+
+
+def test_what_an_error_says_is_not_changed() -> None:
+    """The sentences of errors have tests of their own, and no sweep reads them."""
+    assert not [m for m in mutate.mutants(OPS["det"]) if m.change.partition(":")[2].lstrip().startswith("LinAlgError")]
+
+
+def test_zeros_of_another_shape_are_no_mutant() -> None:
+    """The gradient of floor_divide is 0: that it is not summed over broadcast axes changes nothing."""
+    assert not mutate.run("floor_divide").survivors
+
+
+def test_reasons_are_of_mutants_that_exist() -> None:
+    found = {(m.op, m.change) for op in OPS.values() if op.differentiable for m in mutate.mutants(op)}
+    found |= {("*", change) for _, change in found}
+    assert not mutate.EQUIVALENT.keys() - found
+
+
 def test_survivors_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With tests that see nothing every mutant survives, and the exit status says so."""
     monkeypatch.setattr(mutate, "check_operation", lambda op: op(tg.Tensor(np.ones(3))))

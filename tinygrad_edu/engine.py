@@ -320,7 +320,7 @@ FRESH = _fresh()
 def sweep(
     roots: Sequence[tuple[Node, Any]],
     targets: Iterable[Node] | None = None,
-    retain_graph: bool = False,
+    retain_graph: bool | None = False,
     create_graph: bool = False,
     allow_unused: bool = True,
 ) -> dict[Node, Any]:
@@ -379,8 +379,14 @@ def sweep(
             if useful is not None and parent not in useful:
                 continue
             c = rule(*values) if params is None else rule(*values, **params)
-            kind = type(c)  # NumPy scalars of one type have one shape and dtype
-            if kind is not type(arg) or (kind is ndarray and (c.shape != arg.shape or c.dtype is not arg.dtype)):
+            kind = type(c)
+            if kind is ndarray:
+                shape = arg.shape
+                if c.shape != shape:  # first the common case, a bias
+                    c = add_up(c, 0) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
+                if c.dtype is not arg.dtype:
+                    c = c.astype(arg.dtype, copy=False)
+            elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
                 c = fit(c, arg, op)
             if anomaly:
                 check_backward(op.name, node.parents.index(parent), getattr(c, "_data", c), notes and notes.where)
@@ -477,10 +483,9 @@ def fit(c: Any, arg: Any, op: Op[Any]) -> Any:
     """Give a contribution the shape and dtype of its input: sum over broadcast axes, cast."""
     if not isinstance(c, (ndarray, np.generic, Value)):
         c = np.asarray(c, dtype=arg.dtype)
-    shape = arg.shape
-    if c.shape != shape:
-        c = add_up(c, 0) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)  # first the common case, a bias
-    return c if c.dtype is arg.dtype or c.dtype == arg.dtype else c.astype(arg.dtype)
+    if c.shape != arg.shape:
+        c = unbroadcast(c, arg.shape, op.name)
+    return c if c.dtype == arg.dtype else c.astype(arg.dtype)
 
 
 add_up: Any = np.add.reduce

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.memory import edited_again, write_of
+from tinygrad_edu.memory import aligned, edited_again, write_of
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -35,7 +35,7 @@ class Optimizer:
         _check_range("lr", lr, 0, math.inf)
         self.lr = lr
         largest = max(p.size * p.dtype.itemsize for p in self.params)
-        buffer = np.empty(largest, np.uint8)
+        buffer = aligned(np.zeros(largest, np.uint8))
         self.scratch = [buffer[: p.size * p.dtype.itemsize].view(p.dtype).reshape(p.shape) for p in self.params]
         self.arrays = [p.data for p in self.params]
         self.writes = [write_of(array) for array in self.arrays]

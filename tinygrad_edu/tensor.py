@@ -239,8 +239,14 @@ class Tensor(Value, Methods):
         """
         if create_graph:
             backward([self], [gradient], retain_graph, create_graph)
-        else:  # the short way: it is worth 1 us
-            _deliver(sweep([_root(self, gradient, False)], None, bool(retain_graph)), False)
+            return
+        # The short way, without lists and calls in between: it is worth 1 us.
+        for node, g in sweep((_root(self, gradient, False),), None, retain_graph).items():
+            notes = node.notes
+            if notes is not None and notes.grad is None:
+                notes.grad = g
+            else:
+                _deliver({node: g}, False)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate result, too: `backward` will leave it in `.grad`."""

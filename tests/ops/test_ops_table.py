@@ -438,6 +438,18 @@ EDGES = [
         "det", np.tile([[3.0, 0.0], [0.0, 0.0]], (1, 21, 1, 1)), g=np.full((1, 21), 2.0),
         gradients=(np.tile([[0.0, 0.0], [0.0, 6.0]], (1, 21, 1, 1)),), value=np.zeros((1, 21)),
     ),
+    edge(
+        "l1_loss", [1.0, 3.0, 2.0, -1.0], [2.0, 1.0, 2.0, -3.0], reduction="sum", g=3.0,
+        gradients=([-3.0, 3, 0, 3], [3.0, -3, 0, -3]), value=5.0,
+    ),
+    edge(
+        "multi_margin_loss", [[0.0, 0.5, 3.0]], np.array([1], np.uint64), p=2, margin=1.0, reduction="sum", g=3.0,
+        gradients=([[1.0, -8, 7]],), value=12.5 / 3,
+    ),
+    edge(
+        "multi_margin_loss", np.zeros((0, 0)), np.zeros(0, int), p=1, margin=1.0, reduction="sum", g=2.0,
+        gradients=(np.zeros((0, 0)),), value=0.0,
+    ),
 ]  # fmt: skip
 
 

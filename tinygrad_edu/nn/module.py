@@ -29,6 +29,8 @@ class Parameter(Tensor):
 
     def __init__(self, data: ArrayLike | Tensor, dtype: DTypeLike | None = None, name: str | None = None) -> None:
         super().__init__(data, requires_grad=True, dtype=dtype, name=name)
+        if self.ndim:
+            self._hold(memory.aligned(self._data))
 
 
 class Module:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
+from tinygrad_edu.engine import Value, apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
 from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
@@ -244,7 +244,10 @@ def cross_entropy(logits: Operand, targets: Operand, reduction: Reduction = "mea
     array([[-0.0596,  0.0596],
            [ 0.25  , -0.25  ]])
     """
-    logits, targets = as_array(logits), as_array(targets)
+    if not isinstance(logits, Value):
+        logits = as_array(logits)
+    if not isinstance(targets, np.ndarray):
+        targets = as_array(targets)
     if logits.ndim > 2:  # as in PyTorch, the classes stand along axis 1
         if targets.ndim == logits.ndim:
             targets = moveaxis(targets, 1, -1)
