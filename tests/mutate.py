@@ -44,7 +44,7 @@ from tinygrad_edu.op import OPS, Each, Op
 # Mutants that are no mistakes: (operation or "*", what was changed) -> why the result is the same.
 _SHORTCUT = "a shortcut: the general way that it avoids gives the same, only slower"
 _SEQUENCE = "NumPy takes any sequence, and any integer, for it"
-_ENGINE = "the engine sums over the axis of size one that is left"
+_ENGINE = "the engine sums over the axes that are left"
 _TIES = "which of the two is compared with which means nothing"
 _SIGN = "the same sign"
 _SQUARE = "the matrices are square"
@@ -198,6 +198,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("fmod", "rule 1: np.rint((a - y) / b)  ->  (a - y) / b"): "a whole number, but for rounding",
     ("arctan2", "rule 0: _turn(g, b, a, b)  ->  _turn(g, b, b, a)"): _LEGS,
     ("arctan2", "rule 1: _turn(g, a, a, b)  ->  _turn(g, a, b, a)"): _LEGS,
+    ("standardize", "_axes: tuple(range(ndim))  ->  range(ndim)"): _SEQUENCE,
+    ("scale_and_shift", "rule 1: tuple(range(x.ndim - weight.ndim))  ->  range(x.ndim - weight.ndim)"): _SEQUENCE,
+    ("scale_and_shift", "rule 1: x.ndim - weight.ndim  ->  weight.ndim - x.ndim"): _ENGINE,
 }
 
 
@@ -296,7 +299,7 @@ SWAPPED: dict[type, list[type]] = {
 # Functions whose order of arguments means nothing, or is obvious: exchanging them is no mistake.
 SYMMETRIC = {
     "swapaxes", "maximum", "minimum", "max", "min", "isinstance", "hypot", "logaddexp", "logaddexp2", "equal",
-    "not_equal", "logical_and", "logical_or", "logical_xor", "fmax", "fmin", "array_equal",
+    "not_equal", "logical_and", "logical_or", "logical_xor", "fmax", "fmin", "array_equal", "sum_of_products",
 }  # fmt: skip
 
 
@@ -367,7 +370,7 @@ def _compiled(function: types.FunctionType, source: ast.AST) -> types.FunctionTy
     """The changed source as a function in the same module, behind the same np.errstate."""
     assert not function.__closure__, "a rule needs no closure"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of an int that is indexed: that mutant will be seen soon enough
+        warnings.simplefilter("ignore", SyntaxWarning)  # a mutant may index an int
         if isinstance(source, ast.Lambda):
             made = eval(compile(ast.Expression(source), "<mutant>", "eval"), function.__globals__)
         else:

@@ -15,7 +15,6 @@ import os
 import pickle
 import sys
 import threading
-import time
 import tracemalloc
 import warnings
 import weakref
@@ -315,21 +314,25 @@ def test_trap_07_depth() -> None:
 
 
 def test_trap_07_linear_time() -> None:
-    """Twice the chain takes twice the time, to build, to sweep, and to find the way to one input."""
+    """16 times the chain takes 16 times the calls, to build, to sweep, and to find the way to one input."""
 
-    def seconds(length: int) -> float:
-        best = inf
-        for _ in range(3):
-            start = time.perf_counter()
+    def calls(length: int) -> int:
+        count = 0
+
+        def profile(frame: Any, event: str, what: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(profile)
+        try:
             x, y = _chain(length)
             tg.grad((y * np.array([2.0, 3.0])).sum(), x)
-            best = min(best, time.perf_counter() - start)
-        return best
+        finally:
+            sys.setprofile(None)
+        return count
 
-    with without_collector():
-        short, long = seconds(2_000), seconds(32_000)
-    # 16 times the work. A quadratic sweep would take 256 times; 60 leaves room for caches and a busy machine.
-    assert long < 60 * short
+    short, long = calls(1_000), calls(16_000)
+    assert 15 * short < long < 17 * short  # what happens once for each chain makes it a little less than 16
 
 
 def test_trap_07_copies_of_a_deep_graph() -> None:
@@ -1635,9 +1638,17 @@ def test_trap_11_writing_into_constants_and_leaves() -> None:
         assert w.is_leaf
         assert w.requires_grad
         w.data = np.array([1.0, 2.0])
-    view = (w * 2.0).reshape(2, 1)
-    with pytest.raises(GraphError, match=r"view of another"):
-        view[0] = 1.0
+    for mine in (w.reshape(2, 1), w[:1], w.T):  # these share the memory of the leaf
+        with pytest.raises(GraphError, match=r"setitem: .*shares memory with a leaf"):
+            mine[0] = 1.0
+    same(w.data, [1.0, 2.0])
+    base = w * 2.0
+    view = base.reshape(2, 1)
+    view[0] = 1.0
+    same(base.data, [1.0, 4.0])  # whoever shares the memory sees it ...
+    with pytest.raises(GraphError, match=r"multiply: input 1 shares memory with a tensor that was assigned to"):
+        base * 3.0  # ... but does not know whose gradient it is
+    same(tg.grad(view, w, np.array([[5.0], [7.0]]))[0].data, [0.0, 14.0])
     u = w * 2.0
     with pytest.raises(IndexError, match=r"setitem.*out of bounds"):
         u[5] = 1.0
@@ -1650,7 +1661,7 @@ def test_trap_11_writing_into_constants_and_leaves() -> None:
     same(w.grad, [4.0, 6.0])
 
 
-VIEWS = pytest.mark.xfail(strict=True, reason="bug: u[1:] += v is refused, as a write into a view of u")
+VIEWS = ()
 
 
 @pytest.mark.parametrize(
@@ -1684,7 +1695,6 @@ def test_trap_11_in_place_on_a_part(index: Any) -> None:
     like_torch(ours, theirs, np.random.default_rng(1).normal(size=(3, 2)), v)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: c *= t keeps no copy of the constant c, which t's rule reads")
 def test_trap_11_in_place_with_a_tensor_that_needs_a_gradient() -> None:
     """A constant times what needs a gradient, in place: the rule needs the constant as it was."""
     for name in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
@@ -1699,7 +1709,6 @@ def test_trap_11_in_place_with_a_tensor_that_needs_a_gradient() -> None:
         like_torch(lambda t, f=f: f(t, tg.Tensor), lambda t, f=f: f(t, double), np.array([1.5, 0.7, 2.5]))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: [1, 2, 3] += 1.5 is cut to [2, 3, 4] in silence")
 def test_trap_11_integers_take_no_fractions_in_place() -> None:
     """NumPy and PyTorch refuse to add a fraction to integers in place; so it is here."""
     u = tg.Tensor([1, 2, 3])
@@ -1708,7 +1717,6 @@ def test_trap_11_integers_take_no_fractions_in_place() -> None:
     same(u.data, [1, 2, 3])
 
 
-@pytest.mark.xfail(strict=True, reason="bug: writing what needs a gradient into integers makes integers that need one")
 def test_trap_11_integers_take_no_gradient() -> None:
     """Writing a number that needs a gradient into integers raises, or cuts the gradient as astype(int) does."""
     t = tg.Tensor([1, 2, 3])
@@ -2065,7 +2073,6 @@ def test_trap_34_float16_of_the_wider_table() -> None:
         same(tg.std(leaf(data), axis=-1).data, data.std(axis=-1))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: average counts in float16, as np.average does, and overflows")
 def test_trap_34_average_of_float16() -> None:
     """average without weights is the mean, and counts as it does."""
     x = leaf(np.full(100_000, 2.0, dtype=np.float16))

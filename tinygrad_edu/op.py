@@ -151,6 +151,8 @@ class Op(Generic[P]):
         door: Callable[..., str | Exception | None] | None = None,
     ) -> None:
         shown = like or forward
+        if callable(vjps):
+            raise TypeError(f"Op: vjps={vjps!r}: a list with one rule for each input is expected: vjps=[rule]")
         self.forward: Forward = forward
         self.vjps: Any = vjps if isinstance(vjps, Each) else tuple(vjps)
         self.residual = residual

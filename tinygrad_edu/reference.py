@@ -52,7 +52,7 @@ def _row(op: Op[Any]) -> str:
 def gradient(op: Op[Any]) -> str:
     """What an operation's docstring says of its gradient, in one line."""
     text = inspect.cleandoc(op.__doc__ or "")
-    stated = re.search(r"Gradient[^:]*: (.*?)(?:\n\n|$)", text, re.DOTALL)
+    stated = re.search(r"Gradient[^:]*:\s+(.*?)(?:\n\n|$)", text, re.DOTALL)
     return " ".join(stated[1].split()) if stated else "none"
 
 

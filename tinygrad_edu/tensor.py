@@ -406,9 +406,9 @@ class Tensor(Value, Methods):
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write into the tensor's memory, as NumPy does; if a gradient is to flow, that is a recorded operation.
 
-        Raises GraphError for a leaf that needs a gradient (write to `t.copy()`, or inside of `no_grad`), and for a
-        tensor that is a view of another one (write to that one).  Whoever shares the memory sees the new numbers; but
-        gradients that need the old ones raise, and so does using a view from before again.
+        Raises GraphError for a leaf that needs a gradient (write to `t.copy()`, or inside of `no_grad`).  Whoever
+        shares the memory sees the new numbers; but gradients that need the old ones raise, and so does using another
+        tensor that shares it and whose history does not know of the writing: u[0, 1] = v, not u[0][1] = v.
         """
         index = ops.plain_index(index)
         if not isinstance(value, Tensor):
@@ -426,11 +426,16 @@ class Tensor(Value, Methods):
                 "setitem: this leaf needs a gradient, so writing into it cannot be recorded. Write to a copy "
                 "(u = t.copy(); u[...] = v), or inside of tg.no_grad()."
             )
+        if self.dtype.kind != "f":
+            raise DtypeError(
+                f"setitem: dtype {self.dtype} has no gradient, so a value that needs one cannot be written into "
+                "it. Make it float: t.astype(float), or write value.detach()."
+            )
         array = self.data
-        if array.base is not None:
+        if _is_view_of_leaf(self._node, array):
             raise GraphError(
-                "setitem: this tensor is a view of another one, whose history would not know of the writing. Write to "
-                "that one: t[0, 1] = v instead of t[0][1] = v, or copy the view first."
+                "setitem: this tensor shares memory with a leaf that needs a gradient, so writing into it cannot be "
+                "recorded. Write to a copy (u = t.copy(); u[...] = v), or inside of tg.no_grad()."
             )
         node, values = (value._node, value._data) if isinstance(value, Tensor) else (None, value)
         try:
@@ -440,22 +445,28 @@ class Tensor(Value, Methods):
         memory.edited(array, recorded=True)
         self._node = Node(OPS["setitem"], (array, values), {"index": index}, (self._node, node), array, True)
 
-    def __iadd__(self, other: Any) -> Tensor:
-        self[...] = self + other
+    def _becomes(self, result: Tensor) -> Tensor:
+        """What `t += u` and the like do with t + u: write it into the memory of t."""
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise DtypeError(
+                f"in place: {result.dtype} does not fit into {self.dtype}; use t = t + u, or t.astype(float)"
+            )
+        self[...] = result
         return self
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._becomes(self + other)
 
     def __isub__(self, other: Any) -> Tensor:
-        self[...] = self - other
-        return self
+        return self._becomes(self - other)
 
     def __imul__(self, other: Any) -> Tensor:
-        old = self if self._node is None else engine.tensor_of(self._node, self._data.copy())  # the rule will read it
-        self[...] = old * other
-        return self
+        old = _constant(self._data.copy())  # the rule of the product will read it
+        old._node = self._node
+        return self._becomes(old * other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        self[...] = self / other
-        return self
+        return self._becomes(self / other)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -467,6 +478,10 @@ class Tensor(Value, Methods):
 
     def __bool__(self) -> bool:
         return bool(self._data)
+
+    def __format__(self, spec: str) -> str:
+        """`f"{loss:.3f}"`: a tensor of one element is formatted as its number."""
+        return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
 
     def __float__(self) -> float:
         return float(self._data)
@@ -513,6 +528,16 @@ def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | No
 
 engine.result_class = Tensor
 _hook_numbers = itertools.count()
+
+
+def _is_view_of_leaf(node: Node | None, array: Array) -> bool:
+    """Does this memory belong to a leaf that needs a gradient?  Views hang together by their first inputs."""
+    memory_owner = memory.owner(array)
+    while node is not None and memory.owner(np.asarray(node.value)) is memory_owner:
+        if node.op is None:
+            return node.needs_grad
+        node = node.parents[0] if node.parents else None
+    return False
 
 
 def _check_name(name: object) -> None:

@@ -22,11 +22,30 @@ from tinygrad_edu.nn.activations import (
     Softsign,
     Tanh,
 )
+from tinygrad_edu.nn.attention import MultiheadAttention
+from tinygrad_edu.nn.convolution import (
+    AvgPool1d,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    Flatten,
+    MaxPool1d,
+    MaxPool2d,
+    Unflatten,
+)
+from tinygrad_edu.nn.embedding import Embedding
 from tinygrad_edu.nn.layers import MLP, Dropout, Linear, Sequential
 from tinygrad_edu.nn.module import Module, Parameter
+from tinygrad_edu.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from tinygrad_edu.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "ACTIVATIONS", "ELU", "GELU", "MLP", "SELU", "Activation", "Dropout", "Hardtanh", "Identity", "LeakyReLU",
-    "Linear", "LogSigmoid", "LogSoftmax", "Mish", "Module", "Parameter", "ReLU", "ReLU6", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh", "functional", "init",
+    "ACTIVATIONS", "Activation", "AvgPool1d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
+    "ConvTranspose1d", "ConvTranspose2d", "Dropout", "ELU", "Embedding", "Flatten", "GELU", "GRU", "GRUCell",
+    "GroupNorm", "Hardtanh", "Identity", "LSTM", "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid",
+    "LogSoftmax", "MLP", "MaxPool1d", "MaxPool2d", "Mish", "Module", "MultiheadAttention", "Parameter",
+    "RMSNorm", "RNN", "RNNCell", "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "Softplus", "Softsign", "Tanh", "Unflatten", "functional", "init",
 ]  # fmt: skip

@@ -40,6 +40,12 @@ from tinygrad_edu.ops import (
     softsign,
     tanh,
 )
+from tinygrad_edu.ops.attention import attention_weights
+from tinygrad_edu.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from tinygrad_edu.ops.embeddings import embedding
+from tinygrad_edu.ops.normalization import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_edu.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from tinygrad_edu.ops.windows import fold, unfold
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "dropout",
@@ -47,6 +53,11 @@ __all__ = [
     "l1_loss", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "mse_loss", "multi_margin_loss",
     "nll_loss", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus",
     "softsign", "tanh",
+]  # fmt: skip
+__all__ += [
+    "avg_pool1d", "avg_pool2d", "batch_norm", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "embedding",
+    "fold", "group_norm", "layer_norm", "max_pool1d", "max_pool2d", "rms_norm", "scaled_dot_product_attention",
+    "unfold",
 ]  # fmt: skip
 
 
@@ -85,3 +96,34 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: int | np.random.
         return x * np.zeros(x.shape, x.dtype)
     kept = np.random.default_rng(rng).random(x.shape) >= p
     return x * (kept / (1 - p)).astype(x.dtype)
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    rng: int | np.random.Generator | None = None,
+) -> Any:
+    """softmax(query key^T / sqrt(features) + mask) value: each query receives a weighted mean of the values.
+
+    Shapes: query (..., queries, features), key (..., keys, features), value (..., keys, any) -> (..., queries, any).
+
+    `attn_mask` holds booleans, True where a query may look, or floats that are added, -inf where it must not look;
+    `is_causal` lets query i look at keys 0..i only.  A query that may not look anywhere receives zeros, as in PyTorch.
+    `dropout_p` is always applied: pass 0 outside of training.  `scale` replaces 1 / sqrt(features).  (Vaswani et al.
+    2017.)
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_edu as tg
+    >>> x = tg.Tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> tg.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True).data.round(3)
+    array([[1.  , 0.  ],
+           [0.33, 0.67]])
+    """
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    return ops.matmul(dropout(weights, dropout_p, rng=rng), value)

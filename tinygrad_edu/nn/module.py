@@ -62,8 +62,8 @@ class Module:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__}.forward: define what the module computes")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

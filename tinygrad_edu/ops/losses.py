@@ -8,6 +8,7 @@ their gradient is the famous p - t.  What the forward pass knows already (p) it 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -145,7 +146,7 @@ def _distribution(targets: Any, scores: Any) -> Any:
 
 def _own(labels: Any, classes: int) -> Any:
     """Where each sample's own class stands in the flattened scores (twice as quick as an index of rows and columns)."""
-    return np.arange(0, labels.size * classes, classes or 1) + labels.reshape(-1).astype(np.intp, copy=False)
+    return np.arange(0, labels.size * classes, classes or 1) + labels.reshape(-1).astype(np.intp)
 
 
 def _picked(scores: Any, labels: Any) -> Any:
@@ -162,7 +163,7 @@ def _expected(scores: Any, targets: Any) -> Any:
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
     if reduction == "mean":
-        return share(g, max(scores.size // scores.shape[-1], 1), reduction)
+        return share(g, math.prod(scores.shape[:-1]) or 1, reduction)
     return g.reshape((*g.shape, 1)) if reduction == "none" else g
 
 

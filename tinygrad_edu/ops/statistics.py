@@ -52,8 +52,10 @@ def average(
     a = operand(a)
     if weights is None:
         result = mean(a, axis, keepdims=keepdims)
+        if not returned:
+            return result
         total: Any = np.full(result.shape, count(a.shape, axis), result.dtype)
-        return (result, total) if returned else result
+        return result, total
     weights = _aligned("average", a.shape, axis, operand(weights))
     total = sum(broadcast_to(weights, a.shape), axis, keepdims=keepdims)
     if (total == 0).any():
