@@ -56,6 +56,9 @@ _ZEROS = "zeros, whichever is chosen"
 _LEGS = "the order of the legs means nothing"
 _ONES = "a factor of ones for an axis that is there already changes nothing"
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("*", "_each_class: math.prod(scores.shape[:-1]) or 1  ->  math.prod(scores.shape[:-1]) or 2"): (
+        "of no samples there is no gradient that could be wrong"
+    ),
     ("power", "rule 0: if isinstance(b, (int, float))  ->  if False"): _SHORTCUT,
     ("power", "rule 0: g * np.zeros_like(a)  ->  np.zeros_like(a)"): "zero times any finite g",
     ("power", "rule 0: np.where(b == 0, 1, b - 1)  ->  np.where(b == 0, 2, b - 1)"): "times b, which is 0 there",
