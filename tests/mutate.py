@@ -56,6 +56,16 @@ _ZEROS = "zeros, whichever is chosen"
 _LEGS = "the order of the legs means nothing"
 _ONES = "a factor of ones for an axis that is there already changes nothing"
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("standardize", "rule 0: _dot(g, y, axis)  ->  _dot(y, g, axis)"): "a sum of products is symmetric",
+    (
+        "standardize",
+        "_dot: np.einsum(f'{names},{names}->{rest}', a, b)  ->  np.einsum(f'{names},{names}->{rest}', b, a)",
+    ): "a sum of products is symmetric",
+    (
+        "scale_and_shift",
+        "rule 1: np.einsum(f'{names},{names}->{names[x.ndim - weight.ndim:]}', g, x)  ->  "
+        "np.einsum(f'{names},{names}->{names[x.ndim - weight.ndim:]}', x, g)",
+    ): "a sum of products is symmetric",
     ("*", "_each_class: math.prod(scores.shape[:-1]) or 1  ->  math.prod(scores.shape[:-1]) or 2"): (
         "of no samples there is no gradient that could be wrong"
     ),
@@ -116,6 +126,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("setitem", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value) + c.ndim"): _ENGINE,
     ("setitem", "_as_value: np.ndim(value) - c.ndim  ->  np.ndim(value)"): _ENGINE,
     ("setitem", "rule 1: if not _is_distinct(index)  ->  if True"): _SHORTCUT,
+    ("repeat", "rule 0: if axis == x.ndim - 1  ->  if False"): _SHORTCUT,
+    ("repeat", "rule 0: x.ndim - 1  ->  x.ndim + 1"): _SHORTCUT,
+    ("repeat", "rule 0: x.ndim - 1  ->  x.ndim"): _SHORTCUT,
+    ("repeat", "rule 0: x.ndim - 1  ->  1 - x.ndim"): _SHORTCUT,
     (
         "setitem",
         "_is_distinct: not isinstance(part, np.ndarray) or _is_mask(part)"
@@ -201,8 +215,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("fmod", "rule 1: np.rint((a - y) / b)  ->  (a - y) / b"): "a whole number, but for rounding",
     ("arctan2", "rule 0: _turn(g, b, a, b)  ->  _turn(g, b, b, a)"): _LEGS,
     ("arctan2", "rule 1: _turn(g, a, a, b)  ->  _turn(g, a, b, a)"): _LEGS,
-    ("standardize", "_axes: tuple(range(ndim))  ->  range(ndim)"): _SEQUENCE,
-    ("scale_and_shift", "rule 1: tuple(range(x.ndim - weight.ndim))  ->  range(x.ndim - weight.ndim)"): _SEQUENCE,
     ("scale_and_shift", "rule 1: x.ndim - weight.ndim  ->  weight.ndim - x.ndim"): _ENGINE,
 }
 

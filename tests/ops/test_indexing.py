@@ -69,7 +69,7 @@ NUMPY_CALLS: dict[Any, list[Callable[..., Any]]] = {
     np.choose: [
         lambda f, t: f([0, 1, 0], [t(ROW), 2.5]),
         lambda f, t: f(t(ORDER), [t(A), 0.5, A]),
-        lambda f, t: f(np.array([[-4], [5]]), [t(ROW), t(A)], mode="wrap"),
+        lambda f, t: f(np.array([[-3], [4]]), [t(ROW), t(A)], mode="wrap"),
         lambda f, t: f(ORDER, t(A), mode="clip"),
     ],
     np.select: [
@@ -178,6 +178,39 @@ def test_getitem(case: tuple[tuple[int, ...], Any], seed: int) -> None:
     t = tg.Tensor(x, requires_grad=True)
     for expression in (index, with_tensors(index)):
         np.testing.assert_array_equal(t[expression].data, x[index])
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        (True, [0, 0, 1]),
+        (True, [[1, 0]], -1),
+        ([0, 1, 0], np.True_),
+        (np.array(True), None, [1, 1]),
+        (False, np.array(0)),
+        (False, slice(None), np.array([2])),
+        (0, slice(None), [0, 0]),  # the axis of the array goes to the front, as the integer counts as one
+        (slice(None), 0, [0, 0]),
+        ([1, 1], slice(None, None, -1), [0, 0]),
+        (Ellipsis, [0, 0]),
+        ([[0], [1], [0]], None, [2, 2]),
+        ((0, 1), (1, 2)),
+        (range(2), 0),
+        np.array([[0, 1], [0, 1]], order="F"),
+        np.s_[1:0:-1, ..., ::2],
+        np.s_[-1, None, :, None],
+        np.array(1),
+        (np.array(1), np.array(0), np.array(0)),
+    ],
+    ids=repr,
+)
+def test_expressions_that_few_people_know(index: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    check_moves(lambda t: t[index], lambda a: a[index], x)
+    values = np.random.default_rng(1).normal(size=x[index].shape)
+    check_moves(lambda t, v: tg.setitem(t, v, index), lambda a, v: slow_setitem(a, v, index), x, values)
+    y = tg.scatter_add(values, index=tg.plain_index(index), shape=x.shape)
+    np.testing.assert_allclose(y, slow_scatter_add(values, index, x.shape), rtol=0, atol=1e-14)
 
 
 def slow_scatter_add(x: np.ndarray, index: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -60,6 +60,9 @@ NUMPY_CALLS: dict[Any, list[Callable[..., Any]]] = {
         lambda f, t: f([t(ROW), t(A[0]), 2.0]),
         lambda f, t: f([[t(A)], [t(A[0])]]),
         lambda f, t: f([[[t(ROW), 1.0]], [[t(ROW), 2.0]]]),
+        lambda f, t: f([t(CUBE), CUBE]),
+        lambda f, t: f([[t(CUBE), CUBE], [t(CUBE), CUBE]]),
+        lambda f, t: f(t(ROW)),
     ],
     np.append: [
         lambda f, t: f(t(A), t(ROW)),
@@ -111,6 +114,7 @@ NUMPY_CALLS: dict[Any, list[Callable[..., Any]]] = {
         lambda f, t: f(t(CUBE), ((0, 0), (5, 4), (3, 1)), mode="reflect"),
         lambda f, t: f(t(CUBE), ((1,), (7,), (0,)), mode="symmetric"),
         lambda f, t: f(t(CUBE), (1, 6), mode="wrap"),
+        lambda f, t: f(t(CUBE[:0]), ((0, 0), (1, 0), (2, 2)), "edge"),
     ],
 }
 if np.lib.NumpyVersion(np.__version__) >= "2.1.0":  # functions and keywords that came later

@@ -91,11 +91,6 @@ def standardize(torch: Any, x: Any, axis: Any = -1, eps: float = 1e-5) -> Any:
     return (x - mean) / torch.sqrt(var + eps)
 
 
-def sum_of_products(torch: Any, a: Any, b: Any, axis: Any, divisor: int = 1) -> Any:
-    axes = tuple(range(a.ndim)) if axis is None else axis
-    return (a * b if axes == () else (a * b).sum(axes, keepdim=True)) / divisor
-
-
 def scale_and_shift(torch: Any, x: Any, weight: Any, bias: Any) -> Any:
     return torch.addcmul(bias, weight, x)
 
@@ -123,7 +118,6 @@ TORCH: dict[str, Any] = {
         avg_pool2d,
         avg_unpool2d,
         standardize,
-        sum_of_products,
         scale_and_shift,
         embedding,
         embedding_weight,

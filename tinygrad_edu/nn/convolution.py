@@ -316,11 +316,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Any) -> Any:
-        shape = np.shape(x)
-        start, end = (i + len(shape) if i < 0 else i for i in (self.start_dim, self.end_dim))
-        if not 0 <= start <= end < len(shape):
-            raise ShapeError(f"Flatten: axes {self.start_dim} to {self.end_dim} of an input of shape {shape}")
-        return ops.reshape(x, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+        return ops.flatten(x, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return (

@@ -37,23 +37,17 @@ def _rnn_step(gates: Any, state: Any, weight: Any, bias: Any, nonlinearity: str)
 
 def _lstm_step(gates: Any, state: State, weight: Any, bias: Any) -> State:
     h, c = state
-    i, f, g, o = _parts(gates + functional.linear(h, weight, bias), 4)
+    i, f, g, o = ops.split(gates + functional.linear(h, weight, bias), 4, axis=-1)
     c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
     return ops.sigmoid(o) * ops.tanh(c), c
 
 
 def _gru_step(gates: Any, state: Any, weight: Any, bias: Any) -> Any:
-    r_x, z_x, n_x = _parts(gates, 3)
-    r_h, z_h, n_h = _parts(functional.linear(state, weight, bias), 3)
+    r_x, z_x, n_x = ops.split(gates, 3, axis=-1)
+    r_h, z_h, n_h = ops.split(functional.linear(state, weight, bias), 3, axis=-1)
     r, z = ops.sigmoid(r_x + r_h), ops.sigmoid(z_x + z_h)
     n = ops.tanh(n_x + r * n_h)
     return (1 - z) * n + z * state
-
-
-def _parts(gates: Any, count: int) -> list[Any]:
-    """The gates, which stand side by side."""
-    width = gates.shape[-1] // count
-    return [gates[..., k * width : (k + 1) * width] for k in range(count)]
 
 
 # ---------------------------------------------------------------------------------------------- cells

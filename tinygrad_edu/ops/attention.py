@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import broadcastable
 from tinygrad_edu.ops.activations import softmax
+from tinygrad_edu.ops.axes import operand
 from tinygrad_edu.ops.linalg import matmul
 from tinygrad_edu.ops.shaping import swapaxes
 
@@ -46,7 +47,7 @@ def attention_weights(
             [0.5       , 0.5       , 0.        ],
             [0.33333333, 0.33333333, 0.33333333]])
     """
-    query, key = (x if hasattr(x, "dtype") else np.asarray(x) for x in (query, key))
+    query, key = (operand(x) for x in (query, key))
     q, k = query.shape, key.shape
     if len(q) < 2 or len(k) < 2 or q[-1] != k[-1] or not broadcastable(q[:-2], k[:-2]):
         raise ShapeError(
@@ -60,7 +61,7 @@ def attention_weights(
         attn_mask = np.tri(q[-2], k[-2], dtype=bool)
     if attn_mask is None:
         return softmax(scores)
-    mask = attn_mask if hasattr(attn_mask, "dtype") else np.asarray(attn_mask)
+    mask = operand(attn_mask)
     if not broadcastable(scores.shape, mask.shape) or np.broadcast_shapes(scores.shape, mask.shape) != scores.shape:
         raise ShapeError(f"attention: mask {mask.shape} for scores of shape {scores.shape}")
     if mask.dtype.kind == "b":

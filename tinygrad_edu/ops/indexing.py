@@ -274,9 +274,7 @@ def _assigned(x: Operand, value: Operand, index: Any) -> Any:
     y, value = np.array(x), np.asarray(value)
     if _cuts(value, y):
         raise TypeError  # NumPy would write them; the door says what is wrong
-    if not value.flags.c_contiguous:  # NumPy writes in the order of memory: the last one shall be the last in sight
-        value = value.copy()
-    y[index] = value
+    y[index] = value  # in the order of the index's memory, which is that of its rows: `plain_index` copies it so
     return y
 
 

@@ -12,71 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Value
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.memory import edited
 from tinygrad_edu.op import PRODUCT, SUM, Notation, normal, operation, sample
+from tinygrad_edu.ops.axes import Axis, axes_of, count, kept, numbers, operand
 from tinygrad_edu.ops.shaping import reshape
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm", "standardize"]
 
 Operand = Any  # a Tensor, an array or a number
-Axis = int | tuple[int, ...] | None
 
 
-def _axes(ndim: int, axis: Axis) -> tuple[int, ...]:
-    """The axes, as numbers from 0."""
-    if axis is None:
-        return tuple(range(ndim))
-    return (axis % ndim,) if isinstance(axis, int) else tuple(i % ndim for i in axis)
+# An einsum never stores the product that it sums: it is three times faster than (a * b).sum().
+def _dot(a: Any, b: Any, axis: Axis) -> Any:
+    """sum(a * b) along `axis`, which stays with size 1."""
+    names = string.ascii_letters[: a.ndim]
+    rest = "".join(names[i] for i in range(a.ndim) if i not in axes_of(a.shape, axis))
+    return kept(np.einsum(f"{names},{names}->{rest}", a, b), a.shape, axis)
 
 
-def _count(x: Any, axis: Axis) -> int:
-    """How many numbers a mean along these axes is made of."""
-    return math.prod(x.shape[i] for i in _axes(x.ndim, axis))
-
-
-# ------------------------------------------------------------------------------ two steps, fused for speed
-
-
-@operation(
-    vjps=[
-        lambda g, y, a, b, axis, divisor: g * b / divisor,
-        lambda g, y, a, b, axis, divisor: g * a / divisor,
-    ],
-    notation=Notation("sum(<a> * <b>) / <divisor>", r"\frac{1}{<divisor>} \sum <a> \odot <b>", PRODUCT),
-    samples=[
-        sample(normal(3, 4), normal(3, 4), axis=1),
-        sample(normal(3, 2, 4), normal(3, 2, 4), axis=(0, 2), divisor=12),
-        sample(normal(2, 3), normal(2, 3), axis=None),
-        sample(normal(2, 3), normal(2, 3), axis=()),
-    ],
-)
-def sum_of_products(a: Operand, b: Operand, axis: Axis, divisor: int = 1) -> Any:
-    r"""sum(a * b) / divisor along `axis`, which stays with size 1; a and b have one shape.
-
-    The product is never stored, which makes it three times faster than (a * b).sum().
-
-    Gradient: dL/da = g b / divisor, dL/db = g a / divisor.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tinygrad_edu.ops.normalization import sum_of_products
-    >>> sum_of_products(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 10.0], [1.0, 10.0]]), axis=1)
-    array([[21.],
-           [43.]])
-    """
-    axes, letters = _axes(a.ndim, axis), string.ascii_letters[: a.ndim]
-    kept = "".join(letter for i, letter in enumerate(letters) if i not in axes)
-    wide = np.float32 if a.dtype == np.float16 else None  # the sum may be too large where the quotient is not
-    total = np.einsum(f"{letters},{letters}->{kept}", a, b, dtype=wide) / divisor
-    return np.asarray(total, np.result_type(a, b)).reshape([1 if i in axes else n for i, n in enumerate(a.shape)])
+def _wide(x: Any) -> Any:
+    """float16 as float32: its squares, and their sums, may be too large for it."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
 # The axes that the weight has not are summed over here; those where its size is one, by the engine.
 def _scale(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return sum_of_products(g, x, axis=tuple(range(x.ndim - weight.ndim)), divisor=1)
+    names = string.ascii_letters[: x.ndim]
+    return np.einsum(f"{names},{names}->{names[x.ndim - weight.ndim :]}", g, x)
 
 
 @operation(
@@ -109,9 +72,6 @@ def scale_and_shift(x: Operand, weight: Operand, bias: Operand) -> Any:
     return y
 
 
-# -------------------------------------------------------------------------------------- standardization
-
-
 def _rate(x: Any, axis: Axis, eps: float) -> Any:
     """What a deviation from the mean is multiplied with."""
     return 1 / np.sqrt(np.var(x, axis=axis, keepdims=True) + eps)
@@ -119,8 +79,9 @@ def _rate(x: Any, axis: Axis, eps: float) -> Any:
 
 # Three things move y when an x moves: x itself, the mean it belongs to, and the deviation it belongs to.
 def _standardize(g: Any, y: Any, x: Any, rate: Any, axis: Axis, eps: float) -> Any:
+    g = _wide(g)
     through_mean = np.mean(g, axis=axis, keepdims=True)
-    through_deviation = y * sum_of_products(g, y, axis=axis, divisor=_count(x, axis))
+    through_deviation = y * (_dot(g, y, axis) / count(x.shape, axis))
     return rate * (g - through_mean - through_deviation)
 
 
@@ -163,17 +124,11 @@ def standardize(x: Operand, axis: Axis = -1, eps: float = 1e-5) -> Any:
     dtype = x.dtype
     if dtype.kind != "f":
         raise ValueError  # the door says it
-    if dtype == np.float16:  # squares of numbers that float16 can hold may be too large for it
-        x = x.astype(np.float32)
+    x = _wide(x)
     y = x - np.mean(x, axis=axis, keepdims=True)
-    rate = 1 / np.sqrt(sum_of_products(y, y, axis=axis, divisor=_count(y, axis)) + eps)
+    rate = 1 / np.sqrt(_dot(y, y, axis) / count(x.shape, axis) + eps)
     y *= rate
     return y.astype(dtype, copy=False), rate
-
-
-def _array(x: Any) -> Any:
-    """A Tensor or an array: lists are welcome, too."""
-    return x if hasattr(x, "dtype") else np.asarray(x)
 
 
 def _scaled(y: Any, weight: Operand, bias: Operand, shape: tuple[int, ...]) -> Any:
@@ -249,40 +204,35 @@ def batch_norm(
     >>> mean
     array([0.2, 2. ])
     """
-    x = _array(x)
+    x = operand(x)
     running = {"running_mean": running_mean, "running_var": running_var}
     channels, shape = _channels("batch_norm", x, **running, weight=weight, bias=bias)
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
     if not training and running_mean is not None:
-        mean, var = (_values(r) for r in (running_mean, running_var))
+        mean, var = (numbers(r) for r in (running_mean, running_var))
         factor = (1 / np.sqrt(var + eps)).astype(x.dtype)
         if weight is not None:
             factor = factor * weight  # the small arrays first: then x is touched twice only
         shift = -mean.astype(x.dtype) * factor
         return _scaled(x, factor, shift if bias is None else shift + bias, shape)
-    count = math.prod(np.shape(x)) // max(1, channels)
-    if count < 2:
+    each = math.prod(np.shape(x)) // max(1, channels)
+    if each < 2:
         raise ValueError(
-            f"batch_norm: input {np.shape(x)} has {count} number{'' if count == 1 else 's'} for each channel; training "
+            f"batch_norm: input {np.shape(x)} has {each} number{'' if each == 1 else 's'} for each channel; training "
             "needs at least 2, since one number has no variance"
         )
     axes = (0, *range(2, len(np.shape(x))))
     if running_mean is not None:
-        values = _values(x)
-        values = values.astype(np.float32) if values.dtype == np.float16 else values
+        values = _wide(numbers(x))
         _move(running_mean, np.mean(values, axis=axes), momentum)
-        _move(running_var, np.var(values, axis=axes) * (count / (count - 1)), momentum)
+        _move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
     return _scaled(standardize(x, axis=axes, eps=eps), weight, bias, shape)
-
-
-def _values(x: Any) -> Any:
-    return x._data if isinstance(x, Value) else np.asarray(x)
 
 
 def _move(running: Any, statistic: Any, momentum: float) -> None:
     """A running statistic, moved in place, outside of the graph."""
-    memory = _values(running)
+    memory = numbers(running)
     memory *= 1 - momentum
     memory += momentum * statistic
     edited(memory)
@@ -344,7 +294,7 @@ def rms_norm(
     >>> tg.rms_norm(tg.Tensor([3.0, 4.0, 0.0, 0.0]), 4)
     Tensor([1.2, 1.6, 0. , 0. ])
     """
-    x = _array(x)
+    x = operand(x)
     tail = _tail("rms_norm", x, normalized_shape, weight=weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     squares = np.mean(x * x, axis=tuple(range(-len(tail), 0)), keepdims=True)

@@ -135,6 +135,8 @@ def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Any:
 # What went to several places receives the sum of what they send back.
 def _repeat(g: Any, y: Any, x: Any, repeats: int, axis: int) -> Any:
     copies = (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :])
+    if axis == x.ndim - 1:  # 1^T g: along so short an axis a product is many times faster than a sum
+        return g.reshape(copies) @ np.ones(repeats, g.dtype)
     return np.sum(g.reshape(copies), axis=axis + 1)
 
 
