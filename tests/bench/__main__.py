@@ -6,6 +6,7 @@ The step of 784-64-10 against the same step by hand; a multiply with its gradien
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from time import perf_counter
 
 import numpy as np
@@ -14,6 +15,7 @@ import tinygrad_edu as tg
 from tests.bench.by_hand import ClassifierSGD
 from tests.bench.timing import interleaved, machine, quartiles
 from tinygrad_edu.nn.functional import cross_entropy
+from tinygrad_edu.op import NUMPY, OPS
 
 
 def classifier_step() -> str:
@@ -99,7 +101,49 @@ def digits() -> str:
     return "digits 64-64-32-10, float32, 30 epochs, three seeds: " + ", ".join(figures)
 
 
+def convolution() -> str:
+    """8 filters of 3x3 over 32x1x28x28 in float32, forward and backward, against PyTorch; and the peak of memory."""
+    try:
+        import torch
+    except ImportError:
+        return "conv2d 32x1x28x28, 8 filters of 3x3: PyTorch is not installed"
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.normal(size=s).astype(np.float32) for s in ((32, 1, 28, 28), (8, 1, 3, 3), (8,)))
+    g = rng.normal(size=(32, 8, 26, 26)).astype(np.float32)
+    ours = [tg.Tensor(a, requires_grad=True) for a in (x, w, b)]
+    theirs = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
+    their_g = torch.tensor(g)
+
+    def step() -> None:
+        tg.nn.functional.conv2d(*ours).backward(g)
+        for t in ours:
+            t.grad = None
+
+    def torch_step() -> None:
+        torch.nn.functional.conv2d(*theirs).backward(their_g)
+        for t in theirs:
+            t.grad = None
+
+    ratios = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        a, c = interleaved(40, 10, step, torch_step)
+        _, middle, _ = quartiles([p / q for p, q in zip(a, c)])
+        ratios.append(f"{middle:.2f} x PyTorch with {threads} thread{'s' * (threads > 1)}")
+    tracemalloc.start()
+    step()
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    return f"conv2d 32x1x28x28, 8 filters of 3x3: {', '.join(ratios)}; peak of new memory {peak:.1f} MiB"
+
+
+def table() -> str:
+    """How many operations there are, with how many samples, and how many NumPy functions come to them."""
+    samples = sum(len(op.samples) for op in OPS.values())
+    return f"{len(OPS)} operations with {samples} samples; {len(NUMPY)} NumPy functions work on tensors"
+
+
 if __name__ == "__main__":
     print(machine())
-    for benchmark in (classifier_step, multiply, chains, digits):
+    for benchmark in (table, classifier_step, multiply, chains, digits, convolution):
         print(benchmark(), flush=True)
