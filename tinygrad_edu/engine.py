@@ -18,7 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -367,7 +367,8 @@ def sweep(
             pending[node] = cotangent
             shared.add(node)
             if node.op is not None:
-                heappush(queue, (-node.order, node))
+                queue.append((-node.order, node))
+    heapify(queue)
 
     anomaly = current_mode().anomaly
     last_write = memory.last_write
