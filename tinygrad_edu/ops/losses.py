@@ -26,12 +26,13 @@ __all__ = [
 
 Operand = Any  # a Tensor, an array or a number
 Reduction = Literal["mean", "sum", "none"]
+HALF = np.dtype(np.float16)  # comparing with np.float16 itself takes six times as long
 
 
 def reduced(losses: Any, reduction: str) -> Any:
     """The losses of the samples as one number, or as they are."""
     if reduction == "mean":
-        if losses.dtype == np.float16:  # neither the sum nor the count may be too large for it
+        if losses.dtype == HALF:  # neither the sum nor the count may be too large for it
             return np.mean(losses)
         return np.add.reduce(losses, axis=None) / losses.size
     if reduction == "sum":
@@ -45,7 +46,7 @@ def share(g: Any, count: int, reduction: str) -> Any:
     """What each of `count` losses receives of the gradient `g` of the reduced one."""
     if reduction != "mean":
         return g
-    return (g.astype(np.float32) if g.dtype == np.float16 else g) / count
+    return (g.astype(np.float32) if g.dtype == HALF else g) / count
 
 
 # ------------------------------------------------------------------------------- classes: cross-entropy
