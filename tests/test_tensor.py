@@ -464,3 +464,21 @@ def test_a_subclass_keeps_its_class_when_copied() -> None:
     assert type(made) is Parameter
     assert made.name == "w"
     assert type(p * 2) is tg.Tensor
+
+
+def test_names_that_users_of_torch_look_for() -> None:
+    x = leaf(np.arange(6.0).reshape(2, 3) + 1)
+    for got, expected in (
+        (x.pow(2), x.data**2),
+        (x.matmul(np.ones(3)), x.data.sum(axis=1)),
+        (x.clone(), x.data),
+        (x.permute(1, 0), x.data.T),
+        (x.permute((1, 0)), x.data.T),
+        (x.index_select(1, [2, 0]), x.data[:, [2, 0]]),
+        (x.unbind()[1], x.data[1]),
+        (x.unbind(axis=1)[2], x.data[:, 2]),
+    ):
+        same(got.data, expected)
+        assert got.requires_grad
+    assert not np.shares_memory(x.clone().data, x.data)
+    assert f"{x.mean():.2f}" == "3.50"

@@ -407,3 +407,29 @@ class Methods:
     def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
         """So many parts, as equal as can be (as PyTorch's chunk)."""
         return ops.chunk(self, chunks, axis)
+
+    # Names under which PyTorch's users look for what is here already.
+
+    def pow(self, exponent: Any) -> Tensor:
+        """`t ** exponent`."""
+        return ops.power(self, exponent)
+
+    def matmul(self, other: Any) -> Tensor:
+        """`t @ other`."""
+        return ops.matmul(self, other)
+
+    def clone(self) -> Tensor:
+        """The same numbers in memory of their own, through which the gradient flows: `t.copy()`."""
+        return ops.copy(self)
+
+    def permute(self, *axes: Any) -> Tensor:
+        """The axes in another order: `t.transpose(...)`."""
+        return self.transpose(*axes)
+
+    def index_select(self, axis: int, index: Any) -> Tensor:
+        """The rows (or columns, ...) at these positions: `t.take(index, axis)`."""
+        return ops.take(self, index, axis)
+
+    def unbind(self, axis: int = 0) -> tuple[Tensor, ...]:
+        """The parts along an axis, without it."""
+        return ops.unstack(self, axis=axis)
