@@ -49,15 +49,15 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         written = []
-        for i, p in enumerate(self.params):
+        update = self.update
+        for i, (p, array, scratch) in enumerate(zip(self.params, self.arrays, self.scratch)):
             notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
             g = None if notes is None else notes.grad
             if g is not None:
-                array = self.arrays[i]
                 if p._data is not array:  # `p.data = ...` has given it other memory
                     array = self.arrays[i] = p.data
                     self.writes[i] = write_of(array)
-                self.update(i, array, g if type(g) is np.ndarray else g._data, self.scratch[i])
+                update(i, array, g if type(g) is np.ndarray else g._data, scratch)
                 written.append(self.writes[i])
         edited_again(written)
 

@@ -164,7 +164,7 @@ def linear(x: Operand, weight: Operand, bias: Operand) -> Any:
     y = x @ weight
     if weight.ndim != 2 or bias.size != weight.shape[1] or bias.shape[-1] != bias.size:
         raise ValueError  # NumPy would broadcast; the door says what is wrong
-    if y.dtype != bias.dtype or y.ndim < bias.ndim:
+    if y.ndim < bias.ndim or (y.dtype is not bias.dtype and y.dtype != bias.dtype):
         return y + bias
     y += bias  # in place: one array less
     return y
