@@ -709,3 +709,17 @@ def test_fresh_gradients_are_handed_on_without_a_copy() -> None:
     x = leaf([1.0, 2.0])
     twice(x).backward([1.0, 2.0])
     assert id(x.grad) == made[0]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_edit_of_what_a_residual_is_computed_from(create_graph: bool) -> None:
+    """A plain sweep uses what the forward pass kept; create_graph computes it again, which needs the old value."""
+    z = leaf([[0.1, 2.0, -1.0]])
+    loss = tg.nn.functional.cross_entropy(z, [0])
+    (expected,) = tg.grad(loss, z, retain_graph=True)
+    z.data += [[5.0, 0.0, 0.0]]
+    if create_graph:
+        with pytest.raises(GraphError, match=r"cross_entropy's input 1 was edited"):
+            tg.grad(loss, z, create_graph=True)
+    else:
+        same(tg.grad(loss, z)[0].data, expected.data)

@@ -282,7 +282,7 @@ def check_aliases(op: Op[Any], inputs: Iterable[Any]) -> None:
             )
 
 
-def check_unedited(node: Node, useful: set[Node] | None) -> None:
+def check_unedited(node: Node, useful: set[Node] | None, create_graph: bool) -> None:
     """Raise if a value that this Node's rules are about to read is no longer the recorded one."""
     stale = [i for i, array in enumerate((node.value, *node.args)) if edited_since(array, node.order)]
     if not stale:
@@ -291,7 +291,10 @@ def check_unedited(node: Node, useful: set[Node] | None) -> None:
     for parent, rule in zip(node.parents, op.vjps):
         if parent is None or not parent.needs_grad or rule is None or (useful is not None and parent not in useful):
             continue
-        for i in read_by(rule, node).intersection(stale):
+        read = read_by(rule, node)
+        if create_graph and op.residual is not None:  # which is then computed again, from what it reads
+            read |= read_by(lambda g, y, *args, **params: op.residual(*args[:-1], **params), node)
+        for i in read.intersection(stale):
             which = "output" if i == 0 else f"input {i}" if i <= len(node.parents) else "saved value"
             raise GraphError(
                 f"backward: {op.name}'s {which} was edited after it was recorded; its gradient needs the old value. "
@@ -387,7 +390,7 @@ def sweep(
         if args is None:
             raise GraphError(FREED)
         if last_write > node.order:
-            check_unedited(node, useful)
+            check_unedited(node, useful, create_graph)
         op = node.op
         params = node.params
         values = (g, *as_tensors(node)) if create_graph else (g, node.value, *args)
