@@ -114,7 +114,7 @@ GEOMETRIES: list[dict[str, Any]] = [
         lambda g, y, x, weight, bias, **geometry: _correlated(x, g, weight, **geometry),
         _bias,
     ],
-    notation=Notation("<weight> * <x> + 1 <bias>", r"<weight> \star <x> + \mathbf{1} <bias>", SUM),
+    notation=Notation("<weight> ⋆ <x> + 1 <bias>", r"<weight> \star <x> + \mathbf{1} <bias>", SUM),
     samples=[
         sample(normal(2, 3, 5, 6), normal(4, 3, 3, 2), normal(4), **GEOMETRIES[0]),
         sample(normal(2, 3, 5, 6), normal(4, 3, 3, 2), None, **GEOMETRIES[1]),
@@ -195,7 +195,7 @@ def conv2d_weight(
         lambda g, y, x, weight, bias, output_padding, **geometry: _correlated(g, x, weight, **geometry),
         _bias,
     ],
-    notation=Notation("<weight>' * <x> + 1 <bias>", r"<weight>^{\top} \star <x> + \mathbf{1} <bias>", SUM),
+    notation=Notation("<weight>' ⋆ <x> + 1 <bias>", r"<weight>^{\top} \star <x> + \mathbf{1} <bias>", SUM),
     samples=[
         sample(normal(2, 4, 3, 2), normal(4, 3, 3, 2), normal(3), output_padding=(0, 0), **GEOMETRIES[0]),
         sample(normal(2, 4, 3, 2), normal(4, 3, 3, 2), None, output_padding=(1, 2), **GEOMETRIES[1]),

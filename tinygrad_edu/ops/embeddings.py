@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Value, apply
+from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, normal, operation, public, sample
+from tinygrad_edu.ops.axes import numbers
 
 __all__ = ["embedding"]
 
@@ -121,5 +122,4 @@ def embedding(labels: Operand, weight: Operand, padding_idx: int | None = None) 
 
 def _without_way_back(y: Any, where: Any) -> Any:
     """The same numbers, but no gradient flows through those at `where`."""
-    numbers = y._data if isinstance(y, Value) else y
-    return np.where(where, numbers, y)
+    return np.where(where, numbers(y), y)
