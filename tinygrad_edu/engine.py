@@ -59,9 +59,12 @@ class Node:
     `args` are raw arrays and scalars; `parents[i]` is the Node that made `args[i]`, or None where that was
     no Tensor.  `args` may be longer than `parents`: behind the inputs it then holds what a fused operation
     kept for its backward rules.  A *leaf* (a parameter, or data) has no `op`.
+
+    `calls` says which module's call returned this value; it is set on such Nodes only (see `nn.Module`).
     """
 
-    __slots__ = ("args", "needs_grad", "notes", "op", "order", "params", "parents", "value")
+    __slots__ = ("args", "calls", "needs_grad", "notes", "op", "order", "params", "parents", "value")
+    calls: Any
 
     def __init__(
         self,
@@ -340,6 +343,7 @@ def sweep(
     retain_graph: bool | None = False,
     create_graph: bool = False,
     allow_unused: bool = True,
+    watch: Callable[[Node, Node, Any, Any], object] | None = None,
 ) -> dict[Node, Any]:
     """Carry the cotangents of `roots` back through the record; return the gradient of each leaf.
 
@@ -350,6 +354,9 @@ def sweep(
     Each Node is visited once and each edge once.  Gradients are dropped as they are consumed, and added in
     place only into arrays that no one else can see.  With `create_graph` the rules get Tensors instead of
     arrays, and the same lines of NumPy record themselves.
+
+    `watch(node, parent, contribution, total)` is told of each edge in turn: what a Node sends back to one of its
+    parents, and what that parent has received by now.
 
     The graph is freed when the sweep has come to its end: an error on the way leaves it as it was.
     """
@@ -373,7 +380,8 @@ def sweep(
                 queue.append((-node.order, node))
     heapify(queue)
 
-    anomaly = current_mode().anomaly
+    if current_mode().anomaly:
+        watch = check_contribution
     last_write = memory.last_write
     while queue:
         node = heappop(queue)[1]
@@ -409,8 +417,6 @@ def sweep(
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
                 c = fit(c, arg, op)
-            if anomaly:
-                check_backward(op.name, node.parents.index(parent), getattr(c, "_data", c), notes and notes.where)
             if parent not in pending:
                 if create_graph or c.base is not None or getrefcount(c) > FRESH:
                     shared.add(parent)
@@ -423,6 +429,8 @@ def sweep(
                     shared.discard(parent)
             else:
                 pending[parent] += c
+            if watch is not None:
+                watch(node, parent, c, pending[parent])
         swept.append(node)
 
     for node, g in pending.items():  # only leaves are left
@@ -470,6 +478,8 @@ def as_tensors(node: Node) -> list[Any]:
     """Output and arguments of a Node as Tensors again, so that what the rules do with them is recorded."""
     op = node.op
     args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
+    if current_mode().everything:  # then constants, too
+        args = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray | np.generic) else x for x in args]
     if op.residual:  # recomputed, so that derivatives flow through it: what the forward kept is a constant
         args.append(op.residual(*args, **(node.params or {})))
     return [tensor_of(node, node.value), *args]
@@ -481,6 +491,12 @@ def tensor_of(node: Node, data: Any) -> Value:
     out._data = data
     out._node = node
     return out
+
+
+def check_contribution(node: Node, parent: Node, c: Any, total: Any) -> None:
+    """Under `detect_anomaly`: is what a Node sends to this parent finite?"""
+    where = node.notes.where if node.notes is not None else None
+    check_backward(node.op.name, node.parents.index(parent), getattr(c, "_data", c), where)
 
 
 def run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
@@ -521,4 +537,5 @@ def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
     if len(aligned) != len(shape) or any(n != m and m != 1 for n, m in zip(aligned, shape)):
         raise ShapeError(f"{name}: a rule returned a gradient of shape {c.shape} for an input of shape {shape}")
     repeated = (i + extra for i, (n, m) in enumerate(zip(aligned, shape)) if n != m)
-    return add_up(c, (*range(extra), *repeated)).reshape(shape)
+    total = add_up(c, (*range(extra), *repeated))
+    return total if total.shape == shape else total.reshape(shape)

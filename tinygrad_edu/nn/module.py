@@ -55,6 +55,8 @@ class Module:
     ['fc1.weight', 'fc1.bias']
     """
 
+    _name: str | None = None  # the attribute of another module under which this one stands
+
     def __init__(self) -> None:
         self.training = True
 
@@ -63,10 +65,21 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}.forward: define what the module computes")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        start = memory.tick()
+        out = self.forward(*inputs, **options)
+        # All that was recorded since `start` is this call's; a note at its result says so.  (It holds names, not the
+        # module: a module that keeps its result would make a circle.)
+        for result in (out,) if isinstance(out, Tensor) else _results(out):
+            node = result._node
+            if node is not None and node.order > start:
+                node.calls = (start, self._name, type(self).__name__, getattr(node, "calls", None))
+        return out
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        for path, module in _children(name, value):
+            if module._name is None:
+                object.__setattr__(module, "_name", path)
         # Parameters get the name by which this module knows them, unless the user or another module has named them.
         for path, tensor in _tensors(name, value):
             if tensor.name is None or path.endswith(f".{tensor.name}"):
@@ -191,6 +204,11 @@ def _members(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple, dict)):
         for key, member in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _members(f"{path}.{key}", member)
+
+
+def _results(out: Any) -> Iterator[Tensor]:
+    """The Tensors that a module's call has returned, alone or in tuples, lists and dicts."""
+    return (member for _, member in _members("", out) if isinstance(member, Tensor))
 
 
 def _children(path: str, value: Any) -> Iterator[tuple[str, Module]]:
