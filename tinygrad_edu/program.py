@@ -208,7 +208,7 @@ def trace(outputs: Tensor | Sequence[Tensor], gradients: bool = True) -> Program
     >>> print(program.gradients[program["x"]].value)
     6.0
     """
-    several = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    several: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
     roots = [_root(output) for output in several]
     nodes = sorted(ancestors(roots), key=_order)
     if any(node.op is not None and node.args is None for node in nodes):
