@@ -427,8 +427,6 @@ def _calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
             if not waiting or waiting[-1][0] > node.order:
                 break
             _, (end, name, kind) = waiting.pop()
-            while inside and inside[-1][0] < end:
-                inside.pop()
             call = Call(name, kind, inside[-1][1] if inside else None, 1)
             numbers[call.path] += 1
             inside.append((end, replace(call, number=numbers[call.path])))
