@@ -60,11 +60,10 @@ class Node:
     no Tensor.  `args` may be longer than `parents`: behind the inputs it then holds what a fused operation
     kept for its backward rules.  A *leaf* (a parameter, or data) has no `op`.
 
-    `calls` says which module's call returned this value; it is set on such Nodes only (see `nn.Module`).
+    `calls` says which modules' calls returned this value: (start, name, class, the call inside it), or None.
     """
 
     __slots__ = ("args", "calls", "needs_grad", "notes", "op", "order", "params", "parents", "value")
-    calls: Any
 
     def __init__(
         self,
@@ -83,6 +82,7 @@ class Node:
         self.needs_grad = needs_grad
         self.order = tick()
         self.notes: Notes | None = None
+        self.calls: Any = None
 
     def note(self) -> Notes:
         """The Node's notes, made when they are first needed (most Nodes never have any)."""
@@ -225,7 +225,7 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
     node.value = value
     node.needs_grad = True
     node.order = tick()
-    node.notes = None
+    node.notes = node.calls = None
     return out
 
 
@@ -252,7 +252,7 @@ def result(
         node.value = value
         node.needs_grad = needs_grad
         node.order = tick()
-        node.notes = None
+        node.notes = node.calls = None
     if mode.anomaly:
         where = check_forward(op.name, args, value)
         if out._node is not None:
