@@ -18,7 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -370,28 +370,37 @@ def sweep(
     shared: set[Node] = set()  # those of them whose array somebody else may see
     swept: list[Node] = []
     queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
+    waiting: Node | None = None  # one Node more, outside of the queue: a chain needs no queue
     for node, cotangent in roots:
         if node in pending:
             pending[node] = pending[node] + cotangent
+            continue
+        pending[node] = cotangent
+        shared.add(node)
+        if node.op is None:
+            continue
+        if waiting is None:
+            waiting = node
         else:
-            pending[node] = cotangent
-            shared.add(node)
-            if node.op is not None:
-                queue.append((-node.order, node))
-    heapify(queue)
+            heappush(queue, (-node.order, node))
 
     if current_mode().anomaly:
         watch = check_contribution
     last_write = memory.last_write
-    while queue:
-        node = heappop(queue)[1]
+    while queue or waiting is not None:
+        if waiting is None:
+            node = heappop(queue)[1]
+        else:
+            node = heappushpop(queue, (-waiting.order, waiting))[1] if queue else waiting
+            waiting = None
         g = pending.pop(node)
         notes = node.notes
-        if notes is not None and notes.hooks:
-            g = run_hooks(node, g, create_graph)
-            shared.add(node)
-        if (notes is not None and notes.retain) or (wanted and node in wanted):
-            found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
+        if notes is not None or wanted:
+            if notes is not None and notes.hooks:
+                g = run_hooks(node, g, create_graph)
+                shared.add(node)
+            if node in wanted or (notes is not None and notes.retain):
+                found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
         if useful is not None and useful.isdisjoint(node.parents or ()):
             continue  # nobody wants what lies behind: it stays as it is
         args = node.args
@@ -422,7 +431,10 @@ def sweep(
                     shared.add(parent)
                 pending[parent] = c
                 if parent.op is not None:
-                    heappush(queue, (-parent.order, parent))
+                    if waiting is None:
+                        waiting = parent
+                    else:
+                        heappush(queue, (-parent.order, parent))
             elif parent in shared:
                 pending[parent] = pending[parent] + c
                 if not create_graph:
