@@ -412,10 +412,10 @@ def _calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
     notes: dict[int, list[Any]] = {}
     computed = [node for node in nodes if node.op is not None]
     for node in computed:
-        note = getattr(node, "calls", None)
+        note = node.calls
         while note is not None:
             start, name, kind, note = note
-            notes[start] = [node.order, name, kind]  # Nodes come in order: the last result wins
+            notes[start] = [node.order, name, kind.__name__]  # Nodes come in order: the last result wins
     waiting = sorted(notes.items(), reverse=True)
     numbers: Counter[str] = Counter()
     found: dict[Node, Call] = {}
