@@ -9,10 +9,12 @@ from typing import Any
 from tests.bench import report, timing
 from tests.bench.agreement import after, check
 from tests.bench.figures import FIGURES
+from tests.bench.processes import LINES
 from tests.bench.systems import HAND, Step, System, available
 from tests.bench.systems.hand import FLOOR, copies
 from tests.bench.workloads import WORKLOADS, Workload
 
+ALL = sorted([*WORKLOADS, *LINES])
 CHECKED = 5  # steps whose losses are compared
 
 
@@ -54,10 +56,11 @@ def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads: %(default)s; or figures")
+    parser.add_argument("--only", default=",".join(ALL), help="workloads: %(default)s; or figures")
     parser.add_argument("--systems", help="parts of names: only the systems that contain one of them")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
     parser.add_argument("--rounds", type=int, help="rounds of turns (25, or 5 with --quick)")
+    parser.add_argument("--runs", type=int, default=1, help="of everything; a figure that moves by a fifth is marked")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the results (%(default)s)")
     options = parser.parse_args()
     if options.only == "figures":
@@ -66,26 +69,30 @@ def main() -> None:
             print(figure(), flush=True)
         return
     keys = options.only.split(",")
-    if unknown := set(keys) - set(WORKLOADS):
-        parser.error(f"unknown workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}, or figures")
+    if unknown := set(keys) - set(ALL):
+        parser.error(f"unknown workload {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, or figures")
     systems, left_out = available()
     if options.systems:
         systems = [s for s in systems if any(part in s.name for part in options.systems.split(","))]
     rounds = options.rounds or (5 if options.quick else 25)
+    print(timing.machine(), flush=True)
+    rows: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
+    for _ in range(options.runs):
+        for key in keys:
+            others = timing.Others()
+            row = LINES[key](systems, rounds) if key in LINES else measured(WORKLOADS[key](), systems, rounds)
+            row["others"] = others.cores()
+            rows[key].append(row)
+            print(report.lines(key, row), flush=True)
     results: report.Results = {
         "machine": timing.machine(),
         "versions": {s.name: s.version for s in systems},
         "left_out": left_out,
         "rounds": rounds,
+        "runs": options.runs,
         "systems": [s.name for s in systems],
-        "workloads": {},
+        "workloads": {key: report.merged(found) for key, found in rows.items()},
     }
-    print(results["machine"], flush=True)
-    for key in keys:
-        row = results["workloads"][key] = measured(WORKLOADS[key](), systems, rounds)
-        print(f"({key}) {row['title']}: {row['by_hand']} by hand; {report.unit(row)}:", flush=True)
-        for name, entry in row["systems"].items():
-            print(f"    {name:28} {report.cell(entry)}", flush=True)
     for file in report.write(results, options.out):
         print(file)
 

@@ -11,28 +11,52 @@ from tests.bench.systems import HAND
 Results = dict[str, Any]  # what `json.dump` writes; see `__main__`
 
 
+MOVES = 1.2  # a figure whose runs are further apart is not a result yet
+
+
+def merged(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One line of several runs: for each system that of the middle one, with the medians of all."""
+    line = dict(rows[0], others=max(row["others"] for row in rows), systems={})
+    for name in rows[0]["systems"]:
+        entries = sorted((row["systems"][name] for row in rows), key=lambda entry: entry["quartiles"][1])
+        runs = [row["systems"][name]["quartiles"][1] for row in rows]
+        line["systems"][name] = dict(entries[len(entries) // 2], runs=runs, settled=max(runs) <= MOVES * min(runs))
+    return line
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if value < 0.095 else f"{value:.2f}" if value < 9.95 else f"{value:.0f}"
+
+
 def cell(entry: dict[str, Any] | None) -> str:
-    """The median, and the quartiles if they are apart."""
+    """The median and the quartiles; of several runs the middle one's median, and the runs from the lowest on."""
     if entry is None:
         return "–"
-    if "note" in entry:
-        return str(entry["note"])
-    low, middle, high = (
-        f"{v:.3g}" if v < 0.095 else f"{v:.2f}" if v < 9.95 else f"{v:.0f}" for v in entry["quartiles"]
-    )
-    return middle if low == high else f"{middle} ({low}–{high})"
+    low, middle, high = map(number, entry["quartiles"])
+    if len(entry.get("runs", ())) > 1:
+        low, high = number(min(entry["runs"])), number(max(entry["runs"]))
+    text = middle if low == high else f"{middle} ({low}–{high})"
+    return text if entry.get("settled", True) else f"{text} ?"
 
 
 def unit(row: dict[str, Any]) -> str:
-    return row["unit"] if row["unit"] != "ratio" else "x by hand"
+    return "x by hand" if row["unit"] == "ratio" else str(row["unit"])
+
+
+def lines(key: str, row: dict[str, Any]) -> str:
+    """A workload's results as they are printed while the benchmark runs."""
+    head = f"({key}) {row['title']}: {row['by_hand']} by hand; {unit(row)}; others took {row['others']:.2f} cores"
+    return "\n".join([head, *(f"    {name:28} {cell(entry)}" for name, entry in row["systems"].items())])
 
 
 def markdown(results: Results) -> str:
     """A table with a line for each workload and a column for each system."""
     names = results["systems"]
-    lines = [
-        f"Median, and in brackets the quartiles, of {results['rounds']} rounds; a ratio is to the step {HAND}, measured just before "
-        "and just after.",
+    says = "Median, and in brackets the quartiles"
+    if results["runs"] > 1:
+        says = f"The middle one of {results['runs']} runs (the lowest–the highest); ? marks what moved by more than a fifth"
+    found = [
+        f"{says}. A ratio is to the step by hand, measured just before and just after, in {results['rounds']} rounds.",
         "",
         "| workload | " + " | ".join([HAND, *names]) + " |",
         "|---" * (len(names) + 2) + "|",
@@ -40,11 +64,15 @@ def markdown(results: Results) -> str:
     for key, row in results["workloads"].items():
         cells = [f"({key}) {row['title']}, {unit(row)}", row["by_hand"]]
         cells += [cell(row["systems"].get(name)) for name in names]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", results["machine"], ""]
-    lines += [", ".join(f"{name} {version}" for name, version in results["versions"].items())]
-    lines += [f"Left out: {name} ({why})" for name, why in results["left_out"].items()]
-    return "\n".join(lines) + "\n"
+        found.append("| " + " | ".join(cells) + " |")
+    found += ["", results["machine"], ""]
+    found.append(", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".")
+    found += [f"Left out: {name} ({why})." for name, why in results["left_out"].items()]
+    disturbed = {key: row["others"] for key, row in results["workloads"].items() if row["others"] > 0.1}
+    if disturbed:
+        cores = ", ".join(f"({key}) {number(cores)}" for key, cores in disturbed.items())
+        found += ["", f"Other processes took part of the cores meanwhile: {cores} of them."]
+    return "\n".join(found) + "\n"
 
 
 def write(results: Results, out: Path) -> list[Path]:

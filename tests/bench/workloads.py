@@ -6,6 +6,7 @@ which are slow everywhere.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Workload(NamedTuple):
 
 def _layers(rng: np.random.Generator, *sizes: int) -> list[Array]:
     params: list[Array] = []
-    for m, n in zip(sizes, sizes[1:]):
+    for m, n in itertools.pairwise(sizes):
         params.append(rng.normal(0, np.sqrt(2 / m), (m, n)).astype(F))
         params.append(rng.normal(0, 0.1, n).astype(F))
     return params
@@ -109,12 +110,11 @@ def convolution() -> Workload:
 
 
 def curvature() -> Workload:
-    """Of the network of (a): the Hessian times a direction."""
+    """Of the network of (a): the Hessian times a direction, which stands behind the parameters."""
     a = classifier()
     rng = np.random.default_rng(8)
     direction = [rng.normal(size=p.shape).astype(F) for p in a.params]
     title = "Hessian-vector product of (a)"
-    # The direction stands where targets do, behind the labels.
     return Workload("k", title, [*a.params, *direction], a.X, a.targets, goal=2.0, goal_compiled=1.0)
 
 
@@ -133,7 +133,8 @@ def recurrent() -> Workload:
 
 CHAINS = (1_000, 10_000, 100_000, 1_000_000)
 MOMENTUM = 0.9
-BETAS, EPS = (0.9, 0.999), 1e-8
+BETAS = (0.9, 0.999)
+EPS = 1e-10  # small beside all gradients: systems differ in whether it is added before or after the correction of v
 
 WORKLOADS = {
     "a": classifier,
@@ -143,5 +144,7 @@ WORKLOADS = {
     "e": scalars,
     "f": elementwise,
     **{f"g{n}": (lambda n=n: chain(n)) for n in CHAINS},
+    "j": convolution,
     "k": curvature,
+    "l": recurrent,
 }

@@ -32,8 +32,7 @@ class Classifier:
         self.rows = np.arange(len(self.X))
         self.params = params
         self.W, self.b = params[::2], params[1::2]
-        self.H = [np.empty((len(self.X), len(b)), b.dtype) for b in self.b]  # the last one: logits
-        self.delta = [np.empty_like(H) for H in self.H[:-1]]
+        self.H = [np.empty((len(self.X), len(b)), b.dtype) for b in self.b]  # the last one: logits; then deltas
         self.gradients = [np.empty_like(p) for p in params]
         self.optimize = self.update(params, workload.lr)
 
@@ -51,8 +50,9 @@ class Classifier:
             np.matmul(inputs[i].T, delta, out=self.gradients[2 * i])
             delta.sum(axis=0, out=self.gradients[2 * i + 1])
             if i:
-                delta = np.matmul(delta, self.W[i].T, out=self.delta[i - 1])
-                delta *= inputs[i] > 0
+                alive = inputs[i] > 0
+                delta = np.matmul(delta, self.W[i].T, out=inputs[i])
+                delta *= alive
         self.optimize(self.gradients)
         return loss
 
@@ -79,7 +79,7 @@ class Products(Classifier):
         for i in range(len(self.W) - 1, -1, -1):
             np.matmul(inputs[i].T, delta, out=self.gradients[2 * i])
             if i:
-                delta = np.matmul(delta, self.W[i].T, out=self.delta[i - 1])
+                delta = np.matmul(delta, self.W[i].T, out=inputs[i])
         return float("nan")
 
 

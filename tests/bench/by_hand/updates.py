@@ -10,11 +10,12 @@ from tests.bench.workloads import BETAS, EPS, MOMENTUM, Array
 
 
 class SGD:
-    """p <- p - lr g."""
+    """p <- p - lr g.  The scratch arrays of all parameters are one piece of memory."""
 
     def __init__(self, params: list[Array], lr: float) -> None:
         self.params, self.lr = params, lr
-        self.scratch = [np.empty_like(p) for p in params]
+        buffer = np.empty(max(p.size for p in params), params[0].dtype)
+        self.scratch = [buffer[: p.size].reshape(p.shape) for p in params]
 
     def __call__(self, gradients: list[Array]) -> None:
         for p, g, s in zip(self.params, gradients, self.scratch):

@@ -31,6 +31,7 @@ class System(NamedTuple):
     steps: dict[str, Callable[[Workload], Step]]  # by the key of the workload; those it cannot do are not there
     prepare: Callable[[], object] = lambda: None  # called before each turn: the number of threads, for example
     module: str = ""  # whose import is measured
+    file: str = ""  # of FILES, filled in by `systems_of`
     foreign: bool = False  # has it memory that tracemalloc doesn't see, and threads beside those of NumPy's BLAS?
 
 
@@ -46,13 +47,19 @@ OURS = "tinygrad_edu"
 FILES = ("hand", "ours", "pytorch", "jax_jit", "hips_autograd", "mygrad_steps", "dezero_steps", "micrograd_steps")
 
 
+def systems_of(file: str) -> list[System]:
+    """The systems of one file, which alone is imported."""
+    found: list[System] = importlib.import_module(f"tests.bench.systems.{file}").systems()
+    return [system._replace(file=file) for system in found]
+
+
 def available() -> tuple[list[System], dict[str, str]]:
     """The systems that are here, and for each file of FILES that is left out the reason."""
     found: list[System] = []
     left_out: dict[str, str] = {}
     for file in FILES:
         try:
-            found += importlib.import_module(f"tests.bench.systems.{file}").systems()
+            found += systems_of(file)
         except ImportError as error:
             left_out[file] = str(error)
     return found, left_out

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench import by_hand
+from tests.bench.by_hand.convolution import Rearranged
 from tests.bench.by_hand.networks import Products, at_offset
 from tests.bench.systems import HAND, Step, System
 from tests.bench.workloads import Workload
@@ -27,10 +28,13 @@ def copies() -> list[System]:
     step by hand that is lucky or unlucky in that would move all ratios.
     """
     return [
-        System(HAND, np.__version__, {key: _at(make, offset) for key, make in by_hand.STEPS.items()}, module="numpy")
+        System(HAND, np.__version__, {key: _at(make, offset) for key, make in by_hand.STEPS.items()})
         for offset in OFFSETS
     ]
 
 
 def systems() -> list[System]:
-    return [System(FLOOR, np.__version__, {"c": _at(Products, 0)})]
+    return [
+        System(FLOOR, np.__version__, {"c": _at(Products, 0)}),
+        System(f"{HAND}, rearranged", np.__version__, {"j": _at(Rearranged, 0)}),
+    ]

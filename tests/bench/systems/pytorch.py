@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 
 from tests.bench.systems import Made, Step, System
 from tests.bench.workloads import BETAS, CHAINS, EPS, MOMENTUM, Workload
@@ -52,8 +52,8 @@ def _transposed(arrays: list[Any]) -> list[Any]:
 def _layers(params: list[Any], h: Any) -> Any:
     for i in range(0, len(params), 2):
         if i:
-            h = F.relu(h)
-        h = F.linear(h, params[i], params[i + 1])
+            h = fn.relu(h)
+        h = fn.linear(h, params[i], params[i + 1])
     return h
 
 
@@ -63,22 +63,22 @@ def _own(workload: Workload) -> list[Any]:
 
 def classifier(workload: Workload, wrap: Wrap) -> Step:
     def loss(params: list[Any], X: Any, labels: Any) -> Any:
-        return F.cross_entropy(_layers(params, X), labels)
+        return fn.cross_entropy(_layers(params, X), labels)
 
     return training(workload, _own(workload), loss, wrap, _transposed)
 
 
 def tiny(workload: Workload, wrap: Wrap) -> Step:
     def loss(params: list[Any], X: Any, targets: Any) -> Any:
-        return F.binary_cross_entropy_with_logits(_layers(params, X), targets)
+        return fn.binary_cross_entropy_with_logits(_layers(params, X), targets)
 
     return training(workload, _own(workload), loss, wrap, _transposed)
 
 
 def convolution(workload: Workload, wrap: Wrap) -> Step:
     def loss(params: list[Any], X: Any, labels: Any) -> Any:
-        h = F.max_pool2d(F.relu(F.conv2d(X, params[0], params[1])), 2)
-        return F.cross_entropy(F.linear(h.flatten(1), params[2], params[3]), labels)
+        h = fn.max_pool2d(fn.relu(fn.conv2d(X, params[0], params[1])), 2)
+        return fn.cross_entropy(fn.linear(h.flatten(1), params[2], params[3]), labels)
 
     return training(workload, _own(workload), loss, wrap, _transposed)
 
@@ -94,7 +94,7 @@ def recurrent(workload: Workload, wrap: Wrap) -> Step:
 
     def loss(params: list[Any], X: Any, labels: Any) -> Any:
         _, (h, _) = lstm(X)
-        return F.cross_entropy(F.linear(h[0], params[4], params[5]), labels)
+        return fn.cross_entropy(fn.linear(h[0], params[4], params[5]), labels)
 
     return training(workload, params, loss, wrap, _transposed)
 
@@ -118,7 +118,7 @@ def curvature(workload: Workload, wrap: Wrap) -> Step:
     found: list[Any] = []
 
     def run() -> float:
-        loss = F.cross_entropy(_layers(params, X), labels)
+        loss = fn.cross_entropy(_layers(params, X), labels)
         gradients = torch.autograd.grad(loss, params, create_graph=True)
         found[:] = torch.autograd.grad(gradients, params, direction)
         return loss.item()
