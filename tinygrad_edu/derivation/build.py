@@ -16,6 +16,8 @@ from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
 __all__ = ["build"]
 
+PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negative", "positive", "transpose", "reshape", "copy"})
+
 
 def build(program: Program, notation: Notation, convention: Convention | None, simplify: bool) -> Derivation:
     """The derivation of a program."""
@@ -34,6 +36,7 @@ class _Builder:
         self.steps: dict[Variable, tuple[Step, ...]] = {}
         self.equations: dict[Variable, tuple[Equation, ...]] = {}
         self.backward: list[Line] = []
+        self.transparent: set[Variable] = set()
         self.outgoing: Counter[Variable] = Counter()
         self.last: dict[Variable, Contribution] = {}
         for contribution in program.contributions:
@@ -46,16 +49,34 @@ class _Builder:
             ones = Number(1)
             self.known[seed] = self.algebra.shaped(ones, seed.shape) if self.simplify else self.algebra.symbol(seed)
         if self.simplify:
+            self._see_through()
             self._simplified()
         else:
             self._literal()
         forward = self._forward()
         return [*forward, *self.backward]
 
+    def _see_through(self) -> None:
+        """What only turns, scales or shifts a value (1 - y, a transpose) is written out wherever it is used."""
+        names = self.names
+        protected = {x for layer in names.layers for x in (layer.output, layer.activation)}
+        for equation in self.program.forward:
+            target = equation.target
+            if target.named or target in protected or target in self.program.outputs:
+                continue
+            if len(equation.variables) != 1 or equation.op.name not in PLAIN:
+                continue
+            body = self.algebra.build(equation, [self._operand(x) for x in equation.operands])
+            parts = [x for x in walk(body) if isinstance(x, Symbol)]
+            if len(parts) == 1 and body.size <= 5:
+                self.known[target] = body
+                self.transparent.add(target)
+
     # ------------------------------------------------------------------------------ backward pass
 
     def _literal(self) -> None:
         """One line for each contribution, and one for each sum of two."""
+        shown: set[Variable] = set()
         for contribution in self.program.contributions:
             equations = contribution.equations
             adding = bool(equations) and equations[-1].adds
@@ -64,6 +85,9 @@ class _Builder:
             value, total = contribution.value, contribution.total
             variable = contribution.operand
             body = self.bodies.get(value) or self._expression(value)
+            if value in shown:  # an addition sends the same numbers to both sides
+                body = self.algebra.symbol(value)
+            shown.add(value)
             only = total is value and self.last[variable] is contribution
             if not only:
                 count = sum(1 for x in self.backward if x.contribution and x.contribution.operand is variable) + 1
@@ -105,9 +129,7 @@ class _Builder:
         while gradient not in self.known and remaining:  # hooks have replaced it
             self._compute(remaining.pop(0))
         body = self._expression(gradient)
-        if gradient in self.program.seeds or (isinstance(body, Symbol) and variable not in self.names.output_of):
-            return remaining
-        if isinstance(body, Symbol) and body.variable is gradient:
+        if gradient in self.program.seeds or body == self.algebra.symbol(gradient):
             return remaining
         layer = variable in self.names.output_of
         small = body.size <= 3
@@ -146,7 +168,7 @@ class _Builder:
         steps: tuple[Step, ...] = ()
         covered: tuple[Equation, ...] = ()
         for x in equation.variables:
-            if not isinstance(self.known.get(x), Symbol):
+            if not self._is_named(x):
                 steps += tuple(s for s in self.steps.get(x, ()) if s not in steps)
                 covered += tuple(e for e in self.equations.get(x, ()) if e not in covered)
         self.bodies[target] = body
@@ -161,6 +183,9 @@ class _Builder:
             self._line(target, target, body, None)
             self.known[target] = self.algebra.symbol(target)
 
+    def _is_named(self, x: Variable) -> bool:
+        return x in self.known and self.known[x] == self.algebra.symbol(x)
+
     def _operand(self, x: Any) -> Expression | None:
         if x is None:
             return None
@@ -170,9 +195,20 @@ class _Builder:
         """What stands for a variable: its symbol, or how it is computed."""
         if variable not in self.known:
             value = variable.value
-            number = variable.kind == "constant" and np.ndim(value) == 0 and len(f"{float(value):.12g}") <= 6
-            self.known[variable] = Number(value.item()) if number else self.algebra.symbol(variable)
+            number = variable.kind == "constant" and np.ndim(value) == 0 and variable.dtype.kind == "f" and len(f"{float(value):.12g}") <= 6
+            self.known[variable] = Number(value.item()) if number else self._opposite(variable)
         return self.known[variable]
+
+    def _opposite(self, variable: Variable) -> Expression:
+        """The symbol of a variable; but 1 - t for nameless data that is exactly that, of other data t."""
+        if self.simplify and variable.kind == "data" and not variable.named and variable.dtype.kind == "f":
+            for other in self.program.inputs:
+                if other is variable:
+                    break
+                if other.kind == "data" and other.shape == variable.shape and np.array_equal(variable.value, 1 - other.value):
+                    minus = self.algebra.product(-1, [self._expression(other)])
+                    return self.algebra.sum([Number(1), minus])
+        return self.algebra.symbol(variable)
 
     # ------------------------------------------------------------------------------- forward pass
 
@@ -187,12 +223,18 @@ class _Builder:
         for equation in program.forward:
             target = equation.target
             waiting = self._auxiliary(waiting, made, equation, lines)
+            if target in self.transparent:
+                body = self.algebra.build(equation, [self._operand(x) for x in equation.operands])
+                self.known[target] = body
+                self.equations[target] = (equation,)
+                made.add(target)
+                continue
             self.algebra.log = []
             body = self.algebra.build(equation, [self._operand(x) for x in equation.operands])
             steps: tuple[Step, ...] = ()
             covered: tuple[Equation, ...] = ()
             for x in equation.variables:
-                if not isinstance(self.known.get(x), Symbol):
+                if not self._is_named(x):
                     steps += self.steps.get(x, ())
                     covered += self.equations.get(x, ())
             self.steps[target] = (*steps, *self.algebra.log)
@@ -249,12 +291,14 @@ class _Builder:
         flipped = target in names.flipped
         name = names.of(target)
         also = None
-        if part == "backward" and of is not target:
-            partial = contribution is not None and not self.simplify
-            if not (partial and target is not self.program.gradients.get(of)):
+        if part == "backward" and target is self.program.gradients.get(of):
+            if body == self.algebra.symbol(target):  # the same numbers as those of another gradient
                 name = names.gradient(of)
-                spelled = names.derivative(of)
+            else:
+                spelled = names.derivative(names.owner[target])
                 also = Symbol(target, spelled, flipped) if spelled != name else None
+        if target in names.before and part == "forward":
+            also = Symbol(target, names.before[target], flipped)
         left = Symbol(target, name, flipped)
         if flipped:
             body = self.algebra.turn(body)
@@ -265,8 +309,15 @@ class _Builder:
             shapes=_shapes(body, left.shape),
             note=self._note(of, body, line),
             equations=self.equations.get(target, ()),
-            steps=self.steps.get(target, ()) if self.simplify else (),
+            steps=self._steps(target, body),
         )
+
+    def _steps(self, target: Variable, body: Expression) -> tuple[Step, ...]:
+        """The rules behind a line; where a fused loss has done all at once, the way that it has left out."""
+        if not self.simplify:
+            return ()
+        steps = self.steps.get(target, ())
+        return steps if any(s.rule == "cancel" for s in steps) else (*steps, *self.algebra.proof(body))
 
     def _note(self, of: Variable, body: Expression, line: Line) -> str:
         if line.part == "forward":
@@ -274,6 +325,10 @@ class _Builder:
             return ", ".join(f"{x.name.text(True)} = {x.value}" for x in dict.fromkeys(counted))  # type: ignore[attr-defined]
         if isinstance(body, Apply) and body.op.name == "sum" and of.kind == "parameter":
             return f"summed over the batch: {self.names.of(of).text(True)} was broadcast"
+        found = self.algebra.error_of(body) if self.simplify else None
+        if found is not None:
+            loss = {"softmax": "cross-entropy", "sigmoid": "bce"}[found[0]]
+            return f"{found[0]}, then cross-entropy: rule {found[0]}+{loss}"
         return ""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tinygrad_edu.derivation.documents import as_html, as_latex, as_markdown, as_text
 from tinygrad_edu.derivation.expressions import Count, Expression, Symbol
+from tinygrad_edu.derivation.mathml import mathml
+from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.derivation.naming import Names
 from tinygrad_edu.derivation.printing import Latex, Text
 from tinygrad_edu.derivation.simplify import Step
@@ -40,7 +44,7 @@ class Line:
 
     def mathml(self) -> str:
         """The equation as a <math> element."""
-        raise NotImplementedError
+        return mathml(self.latex())
 
     def _written(self, write: Any) -> str:
         return " = ".join(write(x) for x in (self.left, self.also, self.right) if x is not None)
@@ -63,33 +67,46 @@ class Derivation:
         """The numbers that have a name, n and the like, as far as the lines mention them."""
         return [Count(name, number) for number, name in self.names.counts.items()]
 
-    def text(self, ascii: bool = False) -> str:
-        """The derivation as plain text with aligned columns."""
-        rows: list[tuple[str, str, str, str, str]] = []
-        for line in self.lines:
-            write = Text(ascii, line.columns)
-            middle = "" if line.also is None else f"{write(line.also)} = "
-            rows.append((line.part, write(line.left), middle + write(line.right), line.shapes, line.note))
-        texts: list[str] = []
-        for part in ("forward", "backward"):
-            chosen = [row for row in rows if row[0] == part]
-            if not chosen:
-                continue
-            texts.append(part.capitalize())
-            left = max(_width(row[1]) for row in chosen)
-            right = max([_width(row[2]) for row in chosen if _width(row[2]) <= 60], default=0)
-            shapes = max([len(row[3]) for row in chosen if row[4]], default=0)
-            for _, a, b, c, d in chosen:
-                texts.append(f"  {_pad(a, left)} = {_pad(b, right)}  {c:<{shapes}}  {d}".rstrip())
-        return "\n".join(texts)
+    def text(self, ascii: bool = False, steps: bool = False) -> str:
+        """Plain text with aligned columns; with `steps`, below each line the rules that led to it."""
+        return as_text(self.lines, [(name.text(ascii), said) for name, said in self.where()], ascii, steps)
+
+    def latex(self) -> str:
+        """A LaTeX document, which compiles as it is."""
+        return as_latex(self.lines, [(name.latex(), said) for name, said in self.where()])
+
+    def markdown(self) -> str:
+        """Markdown with $$ mathematics, for GitHub and Jupyter."""
+        return as_markdown(self.lines, [(name.latex(), said) for name, said in self.where()])
+
+    def html(self) -> str:
+        """A fragment of HTML with MathML: well-formed XML, with no script and nothing to load."""
+        return as_html(self.lines, [(name.latex(), said) for name, said in self.where()])
+
+    def where(self) -> list[tuple[Name, str]]:
+        """The symbols whose names in the program are other ones: W1 is fc1.weight."""
+        found = []
+        for variable in self.program.variables():
+            name = self.names.names.get(variable)
+            if variable.named and name is not None and name != Name(variable.name) and "." in variable.name:
+                found.append((name, variable.name))
+        return found
 
     def __str__(self) -> str:
-        return self.text()
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = self.text()
+        try:
+            text.encode(encoding)
+        except (UnicodeEncodeError, LookupError):
+            return self.text(ascii=True)
+        return text
 
+    def _repr_html_(self) -> str:
+        return self.html()
 
-def _width(text: str) -> int:
-    return len(text) - text.count("\N{COMBINING MACRON}")
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
 
-
-def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
+    def _repr_latex_(self) -> str:
+        rows = " \\\\\n".join(line.latex().replace(" = ", " &= ", 1) for line in self.lines)
+        return f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"

@@ -122,7 +122,10 @@ class Apply(Expression):
 def apply(name: str, *operands: Expression, shape: Shape, **params: Any) -> Apply:
     """An operation by its name, with the parameters that are not given at their defaults."""
     op = OPS[name]
-    return Apply(op, operands, {**(op.defaults or {}), **params}, shape)
+    params = {**(op.defaults or {}), **params}
+    if "shape" in params:
+        params["shape"] = shape
+    return Apply(op, operands, params, shape)
 
 
 def parts(expression: Expression) -> tuple[Expression, ...]:

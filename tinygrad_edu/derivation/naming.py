@@ -53,6 +53,7 @@ class Names:
         self.turned = self.convention != recorded
         self.flipped: set[Variable] = set()
         self.names: dict[Variable, Name] = {}
+        self.before: dict[Variable, Name] = {}  # of outputs without an activation: what they are before it
         self.taken: set[str] = set()
         self.numbers: dict[str, Iterator[int]] = {}
         self.output_of: dict[Variable, int] = {x.output: i for i, x in enumerate(self.layers, start=1)}
@@ -90,7 +91,8 @@ class Names:
 
     def derivative(self, variable: Variable, part: str = "") -> Name:
         """The gradient of a forward variable, spelled out as dL/dx or as an adjoint."""
-        return Derivative("d", "", part, self.loss, self.of(variable), self.notation == "bar")
+        by = self.before.get(variable) or self.of(variable)
+        return Derivative("d", "", part, self.loss, by, self.notation == "bar")
 
     def _free(self, letter: str) -> Name:
         count = self.numbers.setdefault(letter, itertools.count(1))
@@ -123,12 +125,18 @@ class Names:
             self._name(layer.weight, Name("W", index))
             if layer.bias is not None:
                 self._name(layer.bias, Name("b", index))
-            self._name(layer.output, Name("z" if columns else "U", index))
+            before = Name("z" if columns else "U", index)
             letter = Name("a", index) if columns else Name("H", index)
             result = layer.activation or self.probability.get(_untransposed(layer, self.program))
             if result is not None:
                 end = number == last and not columns
+                self._name(layer.output, before)
                 self._name(result, *([Name("Y" if _wide(result) else "y")] if end else []), letter)
+            elif number == last and layer.output not in self.names and self._is_result(layer.output):
+                self.before[layer.output] = before  # without an activation, Y = U
+                self._name(layer.output, letter if columns else Name("Y" if _wide(layer.output) else "y"))
+            else:
+                self._name(layer.output, before)
             if number == 1 and isinstance(layer.input, Variable) and layer.input.kind == "data":
                 self._name(layer.input, Name("x" if columns else "X"))
         for equation in program.forward:
@@ -145,12 +153,25 @@ class Names:
         for variable in program.inputs:
             if variable.kind == "parameter":
                 self._name(variable, Name("θ"))
+            elif variable.kind == "data" and self.layers and variable.shape == self.layers[-1].output.shape:
+                self._name(variable, Name("y") if columns else Name("T" if _wide(variable) else "t"))
             elif variable.kind == "data":
                 self._name(variable, Name("x") if columns else Name("X" if _wide(variable) else "x"))
+        recorded_columns = (self.convention == "columns") != self.turned
+        rows = self._rows_among_columns() if recorded_columns else set()
+        self.flipped = rows
         if self.turned:
+            # a single sample is a vector, which is a row or a column as one likes: then only matrices turn
+            vectors = any(isinstance(x.input, Variable) and len(x.input.shape) == 1 for x in self.layers)
+            turning = (2,) if vectors else (1, 2)
             self.flipped = {
-                x for x in program.variables() if x.shape and len(x.shape) <= 2 and x.dtype.kind not in "iub"
-            }
+                x for x in program.variables() if len(x.shape) in turning and x.dtype.kind not in "iub"
+            } - rows
+
+    def _is_result(self, variable: Variable) -> bool:
+        """Is it what a loss compares with the targets, as it is?"""
+        uses = [e for e in self.program.forward if variable in e.variables]
+        return len(uses) == 1 and uses[0].op.name in LOSSES | {"subtract": ""}
 
     def _name(self, variable: Variable, *wanted: Name) -> None:
         if variable not in self.names:
@@ -173,26 +194,26 @@ class Names:
             elif (op, of) in (("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy_with_logits")):
                 if inner is equation.of.operands[0] and (op, inner) not in forward:
                     self.probability.setdefault(inner, equation.target)
-            elif op == "one_hot" and inner.kind == "data":
+            elif op == "one_hot" and inner.kind in ("data", "constant"):
                 self.indicator.setdefault(inner, equation.target)
         for variable in (*self.probability.values(), *self.indicator.values()):
             assert variable.equation is not None
             self.auxiliary[variable] = variable.equation
-        if self.convention == "columns" and not self.turned:
-            self._flip_rows()
 
-    def _flip_rows(self) -> None:
-        """In a graph of columns a loss takes rows: what lives there is written as columns, too."""
+    def _rows_among_columns(self) -> set[Variable]:
+        """In a graph of columns a loss takes rows: which values are rows although the layers work on columns."""
+        found: set[Variable] = set()
         transposed = {e.target for e in self.program.forward if e.op.name == "transpose" and len(e.target.shape) == 2}
         for logits, probability in self.probability.items():
             if logits in transposed:
-                self.flipped.add(probability)
+                found.add(probability)
         for equation in self.program.forward:
             if equation.op.name in LOSSES and equation.operands[0] in transposed:
                 target = equation.operands[1]
                 target = self.indicator.get(target, target)
                 if isinstance(target, Variable) and len(target.shape) == 2 and target.kind in ("data", "result"):
-                    self.flipped.add(target)
+                    found.add(target)
+        return found
 
     # ------------------------------------------------------------------------------------ counts
 
@@ -209,6 +230,8 @@ class Names:
                     samples = math.prod(shape[:-1]) if LOSSES[equation.op.name] == "samples" else None
                 if LOSSES[equation.op.name] == "elements":
                     elements = math.prod(shape)
+            elif equation.op.name == "mean" and equation.target.shape == ():
+                elements = math.prod(equation.variables[0].shape)
         counts = {}
         if elements:
             counts[elements] = self._take(Name("N"))

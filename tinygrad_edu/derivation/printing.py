@@ -155,6 +155,12 @@ class Printer:
 
     bare_numerator = False
 
+    def _divisors(self, below: Sequence[Expression]) -> list[str]:
+        """Numbers and counts first, then what divides element by element."""
+        numbers = sorted((x for x in below if x.shape == ()), key=lambda x: not isinstance(x, Number))
+        arrays = [x for x in below if x.shape != ()]
+        return [*self._powers(numbers), *([self.times.join(self._powers(arrays))] if arrays else [])]
+
     def _powers(self, factors: list[Expression]) -> list[str]:
         """The factors, with equal ones gathered to a power."""
         texts: list[str] = []
@@ -256,6 +262,7 @@ class Printer:
         shown = [
             f"{k}={_short(v)}" for k, v in params.items()
             if v is not None and k not in SHAPES and not _equal(v, (x.op.defaults or {}).get(k))
+            and not (self.columns and k == "axis" and v == 0 and "softmax" in x.op.name)
         ]  # fmt: skip
         return self.bracket(", ".join(shown)) if shown else ""
 
@@ -265,6 +272,8 @@ class Printer:
     def notation(self, x: Apply) -> Written:
         """As the operation says itself how it is written."""
         template, binds = self.template(x)
+        if x.params.get("reduction") in ("sum", "none"):  # the notation speaks of the mean
+            template = re.sub(r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template)
         operands = dict(zip(x.op.inputs, x.operands))
         used = set(re.findall(r"<(\w+)>", template))
 
@@ -291,7 +300,7 @@ class Printer:
         return f"{self.fenced(text) if binds < ATOM else text}{settings}", ATOM
 
 
-SHAPES = {"shape", "size", "dtype", "keepdims"}
+SHAPES = {"shape", "size", "dtype", "keepdims", "classes", "rows", "reduction"}
 
 
 class Text(Printer):
@@ -313,8 +322,8 @@ class Text(Printer):
         return f"({text})"
 
     def fraction(self, above: str, below: Sequence[Expression], single: bool) -> Written:
-        bottoms = self._powers(list(below))
-        text = f" {self.times.strip()} ".join(bottoms) if any(x.shape for x in below) else " ".join(bottoms)
+        bottoms = self._divisors(below)
+        text = " ".join(bottoms)
         slash = "/" if above.isdigit() and not any(x.shape for x in below) else " / "
         return f"{above}{slash}{text if len(bottoms) == 1 else f'({text})'}", PRODUCT
 
@@ -368,11 +377,9 @@ class Latex(Printer):
         return rf"\left( {text} \right)"
 
     def fraction(self, above: str, below: Sequence[Expression], single: bool) -> Written:
-        bottoms = self._powers(list(below))
-        if len(below) == 1:
-            bottoms = [self.write(below[0])[0]]
-        text = (self.times if any(x.shape for x in below) else r" \, ").join(bottoms)
-        return rf"\frac{{{above}}}{{{text}}}", PRODUCT
+        bottoms = [self.write(below[0])[0]] if len(below) == 1 else self._divisors(below)
+        together = r" \, ".join(bottoms)
+        return rf"\frac{{{above}}}{{{together}}}", PRODUCT
 
     def powered(self, x: Expression | None, exponent: str) -> Written:
         base = self.part(x, ATOM)

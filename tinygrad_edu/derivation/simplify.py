@@ -300,6 +300,49 @@ class Algebra:
         tolerance = 8 * np.finfo(value.dtype).eps if value.dtype.kind == "f" else 0
         return bool(np.all(np.abs(np.sum(value, axis=-1) - 1) <= tolerance))
 
+    def error_of(self, x: Expression) -> tuple[str, Expression, Expression] | None:
+        """Is this y - t, up to a constant, with y a softmax or a sigmoid?  Then which of them, y, and t."""
+        if isinstance(x, Product) and len([f for f in x.above if f.shape]) == 1 and not any(f.shape for f in x.below):
+            x = next(f for f in x.above if f.shape)
+        if not isinstance(x, Sum) or len(x.terms) != 2:
+            return None
+        y, (coefficient, t) = x.terms[0], _split(x.terms[1])
+        equation = self.definition(y)
+        if coefficient != -1 or equation is None or not isinstance(t, Symbol | Apply):
+            return None
+        name = "softmax" if equation.target in self.names.auxiliary and equation.op.name == "exp" else equation.op.name
+        return (name, y, t) if name in ("softmax", "sigmoid") else None
+
+    def proof(self, x: Expression) -> tuple[Step, ...]:
+        """Of (y - t)/n, which a fused loss has computed in one step: how the chain rule leads there."""
+        found = self.error_of(x)
+        if found is None:
+            return ()
+        name, y, t = found
+        whole = x if isinstance(x, Product) else Product(1, (x,))
+        scale = _product(whole.coefficient, tuple(f for f in whole.above if not f.shape), whole.below)
+        self.log, log = [], self.log
+        inner: Expression
+        if name == "softmax":
+            axis = (0 if isinstance(y, Symbol) and y.flipped else len(y.shape) - 1,)
+            ones = tuple(1 if i == axis[0] else n for i, n in enumerate(y.shape))
+            g = self.product(-1, [scale, t], [y])
+            inner = apply("multiply", g, y, shape=y.shape)
+            before = apply("sum", inner, shape=ones, axis=axis, keepdims=True)
+            before = apply("multiply", y, apply("subtract", g, before, shape=y.shape), shape=y.shape)
+            total = apply("sum", self.apply(inner), shape=ones, axis=axis, keepdims=True)
+            self.log.append(Step("rows sum to one", total, self.shaped(self.product(-1, [scale]), ones)))
+            difference = self.sum([g, scale])
+            self.apply(apply("multiply", y, difference, shape=y.shape))
+        else:
+            slope = self.product(1, [y, self.sum([ONE, self.product(-1, [y])])])
+            g = self.product(1, [whole], [slope], note=False)
+            before = apply("multiply", g, slope, shape=y.shape)
+            self.apply(before)
+        steps = (Step(f"chain rule through the {name}", x, before), *self.log)
+        self.log = log
+        return steps
+
     # -------------------------------------------------------------------------------- transposes
 
     def turn(self, x: Expression) -> Expression:
@@ -310,11 +353,9 @@ class Algebra:
         if len(x.shape) > 2:
             return apply("transpose", x, shape=shape)
         if isinstance(x, Sum):
-            return self.sum([self.turn(_row(t, x)) for t in x.terms])
+            return self.sum([self.turn(t) for t in x.terms])
         if isinstance(x, Product):
-            return self.product(
-                x.coefficient, [self.turn(_row(t, x)) for t in x.above], [self.turn(_row(t, x)) for t in x.below]
-            )
+            return self.product(x.coefficient, [self.turn(t) for t in x.above], [self.turn(t) for t in x.below])
         if isinstance(x, Apply):
             found = self._turn_operation(x, shape)
             if found is not None:
@@ -328,6 +369,8 @@ class Algebra:
             return None
         if _is_transpose(x) or (name == "reshape" and inner.shape == shape):
             return inner
+        if name == "reshape" and len(inner.shape) == 1 and 1 in shape:
+            return apply("reshape", inner, shape=shape)
         if name == "broadcast_to" and inner.shape == ():
             return apply("broadcast_to", inner, shape=shape)
         if name == "matmul" and len(x.shape) == 2 and all(y is not None and len(y.shape) == 2 for y in x.operands):
@@ -336,7 +379,7 @@ class Algebra:
             assert b is not None
             return Apply(x.op, (self.turn(b), self.turn(a)), {}, shape)
         if _is_elementwise(x) and all(y is not None for y in x.operands):
-            return self.apply(Apply(x.op, tuple(self.turn(_row(y, x)) for y in x.operands if y), x.params, shape))
+            return self.apply(Apply(x.op, tuple(self.turn(y) for y in x.operands if y), x.params, shape))
         axis = x.params.get("axis")
         if name in ("softmax", "log_softmax") and len(x.shape) == 2:
             return Apply(x.op, (self.turn(inner),), {**x.params, "axis": 0 if axis in (-1, 1) else -1}, shape)
@@ -348,7 +391,7 @@ class Algebra:
 
 
 # Rules that only tidy up: they are part of every derivation, and no step that a reader wants to see.
-SILENT = frozenset({"arithmetic", "layer", "write out the loss", "no change of shape", "whole sum"})
+SILENT = frozenset({"arithmetic", "layer", "mean", "no change", "write out the loss", "no change of shape", "whole sum", "double transpose"})
 
 
 # ------------------------------------------------------------------------------------------- the rules
@@ -380,6 +423,20 @@ def arithmetic(algebra: Algebra, node: Apply) -> Expression | None:
     if smaller is not found:
         algebra.note("multiply out", found, smaller)
     return smaller
+
+
+@rule("mean")
+def mean(algebra: Algebra, node: Apply) -> Expression | None:
+    """A mean is a sum over a count."""
+    x = node.operands[0]
+    assert x is not None
+    total = apply("sum", x, shape=node.shape, axis=node.params["axis"], keepdims=node.params["keepdims"])
+    count = math.prod(x.shape) // max(math.prod(node.shape), 1)
+    if not math.prod(x.shape):
+        return None
+    name = algebra.names.counts.get(count)
+    found = whole_sum(algebra, total) or total
+    return algebra.product(1, [found], [Number(count) if name is None or count == 1 else Count(name, count)])
 
 
 @rule("linear")
@@ -415,20 +472,24 @@ def relu_mask(algebra: Algebra, node: Apply) -> Expression | None:
     equation = algebra.definition(h)
     if equation is None or equation.op.name != "relu" or not isinstance(zero, Number) or zero.value != 0:
         return None
-    if isinstance(h, Apply) and h.op.name == "reshape":
+    if _is(h, "reshape"):
         return None
     u = algebra.symbol(equation.operands[0])
+    if isinstance(h, Symbol) and h.flipped:
+        u = algebra.turn(u)
     return Apply(node.op, (u, zero), {}, node.shape)
 
 
 @rule("exp")
 def softmax_from_its_logarithm(algebra: Algebra, node: Apply) -> Expression | None:
     """e^{log softmax(u)} is softmax(u)."""
-    equation = algebra.definition(node.operands[0])
-    if equation is None or equation.op.name != "log_softmax" or not isinstance(node.operands[0], Symbol):
+    x = node.operands[0]
+    equation = algebra.definition(x)
+    if equation is None or equation.op.name != "log_softmax" or _is(x, "reshape"):
         return None
     logits = algebra.symbol(equation.operands[0])
-    return apply("softmax", logits, shape=node.shape, axis=equation.params["axis"])
+    found = apply("softmax", logits, shape=logits.shape, axis=equation.params["axis"])
+    return algebra.turn(found) if isinstance(x, Symbol) and x.flipped else found
 
 
 @rule("log_softmax")
@@ -466,6 +527,11 @@ def whole_sum(algebra: Algebra, node: Apply) -> Expression | None:
     """A number in front of all terms may stand in front of their sum."""
     x = node.operands[0]
     assert x is not None
+    if node.shape == () and len(x.shape) == 2 and _transposes(x):
+        other = algebra.turn(x)  # the order of the elements does not matter
+        if _transposes(other) < _transposes(x):
+            total = Apply(node.op, (other,), node.params, ())
+            return whole_sum(algebra, total) or total
     if not isinstance(x, Product):
         return None
     scalars = [y for y in x.above if y.shape == ()]
@@ -497,6 +563,12 @@ def no_change_of_shape(algebra: Algebra, node: Apply) -> Expression | None:
         inner = x.operands[0]
         assert inner is not None
         return inner if inner.shape == node.shape else Apply(node.op, (inner,), node.params, node.shape)
+    if isinstance(x, Apply) and x.op.name == "matmul" and len(x.shape) == 2 and len(node.shape) == 1:
+        a, b = x.operands  # a product with a vector that was made a matrix for it
+        if isinstance(b, Apply) and b.op.name == "reshape" and b.shape[1] == 1 and _is_vector(b.operands[0]):
+            return algebra.apply(Apply(x.op, (a, b.operands[0]), {}, node.shape))
+        if isinstance(a, Apply) and a.op.name == "reshape" and a.shape[0] == 1 and _is_vector(a.operands[0]):
+            return algebra.apply(Apply(x.op, (a.operands[0], b), {}, node.shape))
     if isinstance(x, Apply) and x.op.name == "sum" and not x.params["keepdims"]:
         inner = x.operands[0]
         assert inner is not None
@@ -521,6 +593,22 @@ def no_change(algebra: Algebra, node: Apply) -> Expression | None:
         return Apply(node.op, x.operands, node.params, node.shape)
     if node.op.name == "broadcast_to" and math.prod(x.shape) == 1 and isinstance(x, Product):
         return None
+    return None
+
+
+@rule("matmul")
+def vector_on_the_other_side(algebra: Algebra, node: Apply) -> Expression | None:
+    """W' x, with a vector x, is x W, and the other way round: in the other convention it is written so."""
+    a, b = node.operands
+    assert a is not None
+    assert b is not None
+    if not algebra.names.turned or len(node.shape) != 1:
+        return None
+    columns = algebra.names.convention == "columns"
+    if len(b.shape) == 1 and len(a.shape) == 2 and not columns:
+        return Apply(node.op, (b, algebra.turn(a)), {}, node.shape)
+    if len(a.shape) == 1 and len(b.shape) == 2 and columns:
+        return Apply(node.op, (algebra.turn(b), a), {}, node.shape)
     return None
 
 
@@ -610,20 +698,20 @@ def _reduced(algebra: Algebra, node: Apply, each: Expression, count: int) -> Exp
         name = algebra.names.counts.get(count)
         below.append(Number(count) if name is None else Count(name, count))
     if rest.shape != ():
-        rest = apply("sum", rest, shape=(), axis=None, keepdims=False)
+        total = apply("sum", rest, shape=(), axis=None, keepdims=False)
+        rest = whole_sum(algebra, total) or total
     return _product(_tidy(coefficient), (rest,), tuple(below))
 
 
 def _probability(algebra: Algebra, logits: Expression | None) -> Expression | None:
     """The y = softmax(u), or sigmoid(u), of some logits, if the derivation has a name for it."""
-    inner = logits.operands[0] if isinstance(logits, Apply) and logits.op.name == "transpose" else logits
     for variable, found in algebra.names.probability.items():
-        if algebra.symbol(variable) == logits:
-            return algebra.symbol(found)
         equation = variable.equation
-        if inner is not logits and equation is not None and equation.op.name == "transpose":
-            if algebra.symbol(equation.operands[0]) == inner:
-                return algebra.symbol(found)
+        transposed = equation is not None and equation.op.name == "transpose"
+        if algebra.symbol(variable) == logits or (
+            transposed and equation is not None and algebra.turn(algebra.symbol(equation.operands[0])) == logits
+        ):
+            return algebra.symbol(found)
     return None
 
 
@@ -670,9 +758,12 @@ def _unbroadcast(x: Expression) -> Expression:
     return x
 
 
-def _row(part: Expression, whole: Expression) -> Expression:
-    """A part of an element-wise expression."""
-    return part
+def _is(x: Expression | None, name: str) -> bool:
+    return isinstance(x, Apply) and x.op.name == name
+
+
+def _is_vector(x: Expression | None) -> bool:
+    return x is not None and len(x.shape) == 1
 
 
 def _axis(axis: Any) -> int | None:
