@@ -378,7 +378,7 @@ def _shapes_must_fit(title: str, variables: dict[str, Any], found: Sequence[Arra
 
 def _largest(a: Array, slopes: Slopes) -> float:
     """max |a - n|, kinks aside."""
-    error = np.abs(a - slopes.values)
+    error = np.asarray(np.abs(a - slopes.values)).copy()
     for i in slopes.kinks:
         error[i] = 0
     return float(error.max(initial=0))
