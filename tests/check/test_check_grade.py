@@ -297,6 +297,7 @@ def softmax(u):
 """
     )
     assert softmax(report).cases[0].problem.startswith("relative error")
+    assert softmax(report).problem == "", "the pipes that it holds open are not waited for"
     state = Path(f"/proc/{mark.read_text()}/stat")
     assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] in ("Z", "X")
 

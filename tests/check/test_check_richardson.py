@@ -8,7 +8,7 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu.check import gradcheck, numerical_gradient
 from tinygrad_edu.check.probing import Experiment
-from tinygrad_edu.check.richardson import Estimate, extrapolate
+from tinygrad_edu.check.richardson import RATIO, START, Estimate, extrapolate
 
 LONG = np.longdouble  # the second witness: derivatives by their formula, in 64 bits of mantissa instead of 53
 
@@ -93,6 +93,13 @@ def test_an_oscillation_that_meets_all_halved_steps_at_one_phase():
         c = 2 * np.pi * n / 0.23 * 64
         value, error = estimate(lambda x, c=c: np.sin(c * x), 0.0)
         assert abs(value - c) < error < 0.01 * c
+
+
+def test_two_steps_that_agree_by_chance():
+    """x (1 + c (x^2 - a^2) (x^2 - b^2)): over the steps a and b its difference is 1, and its slope is something else."""
+    a, b = START, START * RATIO
+    value, error = estimate(lambda x: x * (1 + 100 * (x**2 - a**2) * (x**2 - b**2)), 0.0)
+    assert abs(value - (1 + 100 * a**2 * b**2)) < error
 
 
 def test_where_a_function_is_defined_nowhere_near():
