@@ -96,7 +96,7 @@ def test_an_oscillation_that_meets_all_halved_steps_at_one_phase():
 
 
 def test_two_steps_that_agree_by_chance():
-    """x (1 + c (x^2 - a^2) (x^2 - b^2)): over the steps a and b its difference is 1, and its slope is something else."""
+    """x (1 + c (x^2 - a^2) (x^2 - b^2)): its difference over the steps a and b is 1, its slope is not."""
     a, b = START, START * RATIO
     value, error = estimate(lambda x: x * (1 + 100 * (x**2 - a**2) * (x**2 - b**2)), 0.0)
     assert abs(value - (1 + 100 * a**2 * b**2)) < error
