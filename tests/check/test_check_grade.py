@@ -1,5 +1,6 @@
 """grade: right and wrong functions, and submissions that do their worst; a report comes back from all of them."""
 
+import functools
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_edu.check import grade
+from tinygrad_edu import check
 from tinygrad_edu.check.grade import Limits, child
 from tinygrad_edu.check.grade.child import run
 from tinygrad_edu.check.grade.grading import difference
@@ -18,6 +19,7 @@ from tinygrad_edu.check.grade.worker import Unreadable, decode, encode
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits are POSIX")
 
+grade = functools.partial(check.grade, seconds=60)  # a busy machine is no endless loop
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = """
 import numpy as np
@@ -131,6 +133,7 @@ def test_the_traceback_begins_at_the_students_line(graded):
     assert "return u / undefined" in printed
     assert printed.rstrip().endswith("NameError: name 'undefined' is not defined")
     assert "worker.py" not in printed
+    assert 'File "submission.py", line 5, in softmax' in printed
 
 
 def test_a_case_that_raises_does_not_cost_the_others(graded):
@@ -413,6 +416,13 @@ def test_json_and_markdown(graded):
     assert lines[4] == "| `softmax` | 0 of 1 | 0 of 2 right; case 1: shape (4,) returned, (3, 4) is expected |"
     assert lines[5] == "| `relu` | 1 of 1 | 1 of 1 right |"
     assert lines[7:] == ["## softmax printed", "", "````text", "a | b ```", "a | b ```", "````"]
+
+
+def test_reports_are_the_same_in_each_run(graded):
+    text = RELU + "def softmax(u):\n    print(__file__)\n    return np.log(u - u) / open('no such file')"
+    first, second = graded(text), graded(text)
+    assert first.json() == second.json()
+    assert first.markdown() == second.markdown()
 
 
 def test_what_a_student_raises_is_no_markup(graded):

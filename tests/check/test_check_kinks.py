@@ -119,7 +119,7 @@ def test_outside_of_them_it_is_wrong(answer):
         np.abs, vjps=[lambda g, y, x: g * np.where(x == 0, answer, np.sign(x))], name="abs", like=lambda x: None
     )
     with pytest.raises(
-        GradientMismatch, match=r"kink at x\[1\]: slope -1 on the left, 1 on the right; weighed, betw"
+        GradientMismatch, match=r"kink at x\[1\]: slope -1 on the left, 1 on the right; anything from"
     ) as e:
         gradcheck(rule, x_at(1.0, 0.0))
     (wrong,) = e.value.wrong

@@ -97,6 +97,8 @@ def test_other():
 """, *workers)  # fmt: skip
     assert done.returncode == 1
     assert "yours 1, numerical 2" in done.stdout
+    assert ">   " in done.stdout
+    assert "check_first" not in done.stdout, "the line of the test is shown, and not what is behind it"
     found = re.findall(
         r"- gradcheck -+\nseed (\d+): np\.random\.default_rng\(\1\) .* --gradcheck-seed=0\n", done.stdout
     )
