@@ -54,7 +54,7 @@ def markdown(results: Results) -> str:
     names = results["systems"]
     says = "Median, and in brackets the quartiles"
     if results["runs"] > 1:
-        says = f"The middle one of {results['runs']} runs (the lowest–the highest); ? marks what moved by more than a fifth"
+        says = f"The middle one of {results['runs']} runs (lowest–highest); ? marks what moved by more than a fifth"
     found = [
         f"{says}. A ratio is to the step by hand, measured just before and just after, in {results['rounds']} rounds.",
         "",
