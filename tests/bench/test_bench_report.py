@@ -35,6 +35,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(timing, "perf_counter", lambda: made.now)
+    monkeypatch.setattr(timing, "BUDGET", 1e9)
     monkeypatch.setattr(timing, "sleep", lambda seconds: made.log.append(f"pause {seconds}"))
     return made
 
@@ -43,7 +44,7 @@ def test_a_step_by_hand_runs_before_and_after_each_system_and_copies_take_turns(
     hands = [clock.pair("hand 1", 1.0), clock.pair("hand 2", 1.0), clock.pair("hand 3", 1.0)]
     others = [clock.pair("ours", 2.0), clock.pair("theirs", 3.0, foreign=True)]
     by_hand, (ours, theirs) = timing.side_by_side(3, hands, others)
-    order = [entry for entry in clock.log if not entry.startswith("pause")][4 * 5 :]  # after four calls of each
+    order = [entry for entry in clock.log if not entry.startswith("pause")][-15:]
     assert order == [
         *("hand 1", "ours", "hand 2", "theirs", "hand 3"),
         *("hand 2", "ours", "hand 3", "theirs", "hand 1"),
@@ -75,6 +76,15 @@ def test_a_machine_that_slows_down_changes_seconds_and_not_ratios(clock: Clock) 
     by_hand, (ours,) = timing.side_by_side(230, hands, others)
     assert by_hand.seconds[2] / by_hand.seconds[0] > 5
     assert ours.ratios == pytest.approx((2, 2, 2), rel=1e-3)
+
+
+def test_long_steps_get_fewer_rounds_but_at_least_three(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "BUDGET", 35.0)
+    timing.side_by_side(25, [clock.pair("hand", 2.0)], [clock.pair("ours", 5.0)])
+    assert clock.log.count("ours") == 1 + 5  # one to know how long it takes
+    clock.log.clear()
+    timing.side_by_side(25, [clock.pair("hand", 2.0)], [clock.pair("ours", 50.0)])
+    assert clock.log.count("ours") == 1 + 3
 
 
 def _row(*medians: float) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import numpy as np
 from tests.bench.systems import Step, System
 
 TURN = 0.04  # seconds of one turn, or one call if that is longer
+BUDGET = 60.0  # seconds for one workload: long steps get fewer rounds, but at least three
 
 # OpenBLAS's threads go on looking for work for 2^28 ticks of the processor's clock, 0.12 s here, before they sleep.  So
 # they would still be at it in the turn of a system with threads of its own, which took 1.6 times as long on two cores.
@@ -69,10 +70,11 @@ class _Turn:
         self.prepare, self.run = system.prepare, step.run
         self.pause = PAUSE if system.foreign else 0
         self.prepare()
-        self.run()
-        once = min(self._seconds(1) for _ in range(3))
+        first = self._seconds(1)
+        once = min(self._seconds(1) for _ in range(3)) if first < 1 else first
         self.calls = max(1, round(TURN / once))
         self.warm = max(1, self.calls // 5) if once < 0.5 else 0
+        self.length = (self.calls + self.warm) * once + self.pause  # in seconds, about
 
     def _seconds(self, calls: int) -> float:
         run = self.run
@@ -100,6 +102,8 @@ def side_by_side(
     gc.freeze()  # the collector looks at what a step makes, not at the modules of the other systems
     references = [_Turn(*pair) for pair in hands]
     turns = [_Turn(*pair) for pair in others]
+    length = sum(turn.length for turn in turns) + len(turns) * references[0].length
+    rounds = min(rounds, max(3, int(BUDGET / length))) if turns else rounds
     by_hand: list[float] = []
     seconds: list[list[float]] = [[] for _ in turns]
     ratios: list[list[float]] = [[] for _ in turns]
