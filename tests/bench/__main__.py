@@ -47,6 +47,7 @@ def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str
         "unit": "us a node" if scale else "ratio",
         "by_hand": f"{by_hand.seconds[1] * scale:.2f}" if scale else f"{by_hand.seconds[1] * 1e6:.0f} us",
         "by_hand_seconds": by_hand.seconds,
+        "goals": [workload.goal, workload.goal_compiled],
         "systems": {},
     }
     for (system, _), found in zip(others, timings):

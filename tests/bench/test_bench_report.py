@@ -89,7 +89,14 @@ def test_long_steps_get_fewer_rounds_but_at_least_three(clock: Clock, monkeypatc
 
 def _row(*medians: float) -> list[dict[str, Any]]:
     return [
-        {"title": "t", "unit": "ratio", "by_hand": "1 us", "others": 0.0, "systems": {"s": {"quartiles": [m] * 3}}}
+        {
+            "title": "t",
+            "unit": "ratio",
+            "by_hand": "1 us",
+            "goals": [1, None],
+            "others": 0.0,
+            "systems": {"s": {"quartiles": [m] * 3}},
+        }
         for m in medians
     ]
 
@@ -134,7 +141,7 @@ def test_the_command_checks_measures_and_writes_a_table_and_json_and_a_chart(
     column = [cell.strip() for cell in table.splitlines()[2].split("|")].index("tinygrad_edu")
     assert line.split("|")[column].strip() == report.cell(entry)
     assert results["machine"] in table
-    assert "–" in line.split("|")[3]  # a system that does not have the workload
+    assert "–" in line.split("|")[4]  # a system that does not have the workload
     pytest.importorskip("matplotlib")
     assert (tmp_path / "bench.svg").read_text(encoding="utf-8").startswith("<?xml")
 
