@@ -40,7 +40,7 @@ def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[Syst
 def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str, Any]:
     """A line of the table: ratios to the step by hand, or for a scalar graph microseconds a node."""
     hands, others = prepared(workload, systems)
-    by_hand, timings = timing.side_by_side(rounds, hands, others)
+    by_hand, timings, busy = timing.side_by_side(rounds, hands, others)
     scale = 1e6 / workload.nodes if workload.nodes else 0
     row: dict[str, Any] = {
         "title": workload.title,
@@ -48,6 +48,7 @@ def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str
         "by_hand": f"{by_hand.seconds[1] * scale:.2f}" if scale else f"{by_hand.seconds[1] * 1e6:.0f} us",
         "by_hand_seconds": by_hand.seconds,
         "goals": [workload.goal, workload.goal_compiled],
+        "others": busy,
         "systems": {},
     }
     for (system, _), found in zip(others, timings):
@@ -83,7 +84,7 @@ def main() -> None:
         for key in keys:
             others = timing.Others()
             row = LINES[key](systems, rounds) if key in LINES else measured(WORKLOADS[key](), systems, rounds)
-            row["others"] = others.cores()
+            row.setdefault("others", others.cores())
             rows[key].append(row)
             print(report.lines(key, row), flush=True)
     results: report.Results = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.slow = 1.0
+        self.others = 0.0  # processors' time that other processes have used
         self.log: list[str] = []
 
     def pair(self, name: str, seconds: float, slower: float = 1.0, **more: Any) -> tuple[System, Made]:
@@ -36,6 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(timing, "perf_counter", lambda: made.now)
     monkeypatch.setattr(timing, "BUDGET", 1e9)
+    monkeypatch.setattr(timing.Others, "_clocks", lambda self: (made.now, made.others))
     monkeypatch.setattr(timing, "sleep", lambda seconds: made.log.append(f"pause {seconds}"))
     return made
 
@@ -43,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_step_by_hand_runs_before_and_after_each_system_and_copies_take_turns(clock: Clock) -> None:
     hands = [clock.pair("hand 1", 1.0), clock.pair("hand 2", 1.0), clock.pair("hand 3", 1.0)]
     others = [clock.pair("ours", 2.0), clock.pair("theirs", 3.0, foreign=True)]
-    by_hand, (ours, theirs) = timing.side_by_side(3, hands, others)
+    by_hand, (ours, theirs), _ = timing.side_by_side(3, hands, others)
     order = [entry for entry in clock.log if not entry.startswith("pause")][-15:]
     assert order == [
         *("hand 1", "ours", "hand 2", "theirs", "hand 3"),
@@ -65,7 +68,7 @@ def test_only_systems_with_threads_of_their_own_wait_for_those_of_blas(clock: Cl
 
 def test_short_steps_are_called_until_a_turn_is_full_and_the_first_calls_are_not_counted(clock: Clock) -> None:
     fast = timing.TURN / 10
-    _, (ours,) = timing.side_by_side(1, [clock.pair("hand", fast)], [clock.pair("ours", 2 * fast)])
+    _, (ours,), _ = timing.side_by_side(1, [clock.pair("hand", fast)], [clock.pair("ours", 2 * fast)])
     assert clock.log.count("ours") == 4 + 1 + 5  # to know how long it takes, to get warm, measured
     assert ours.ratios[1] == pytest.approx(2)
 
@@ -73,13 +76,43 @@ def test_short_steps_are_called_until_a_turn_is_full_and_the_first_calls_are_not
 def test_a_machine_that_slows_down_changes_seconds_and_not_ratios(clock: Clock) -> None:
     """Between two steps by hand the speed changes by a percent, over the whole run a hundredfold."""
     hands, others = [clock.pair("hand", 1.0, 1.01)], [clock.pair("ours", 2.0, 1.01)]
-    by_hand, (ours,) = timing.side_by_side(230, hands, others)
+    by_hand, (ours,), _ = timing.side_by_side(230, hands, others)
     assert by_hand.seconds[2] / by_hand.seconds[0] > 5
     assert ours.ratios == pytest.approx((2, 2, 2), rel=1e-3)
 
 
+def test_rounds_in_which_other_processes_took_a_core_do_not_count(clock: Clock) -> None:
+    """In every second turn of ours another process works as long as we do, and we take twice the time."""
+    hand, ours = clock.pair("hand", 0.6), clock.pair("ours", 1.2)
+    free, count = ours[1].run, itertools.count()
+
+    def run() -> float:
+        if next(count) % 2:
+            clock.others += 1.2
+            clock.now += 1.2
+        return free()
+
+    _, (timing_of_ours,), others = timing.side_by_side(4, [hand], [(ours[0], Made(run, list))])
+    assert timing_of_ours.ratios == pytest.approx((2, 2, 2))
+    assert others == 0
+    assert 4 < len([entry for entry in clock.log if entry == "ours"]) - 1 <= 8
+
+
+def test_if_no_round_is_quiet_the_table_says_how_much_others_took(clock: Clock) -> None:
+    hand, ours = clock.pair("hand", 0.6), clock.pair("ours", 1.2)
+    free = ours[1].run
+
+    def run() -> float:
+        clock.others += 2.4
+        return free()
+
+    _, _, others = timing.side_by_side(4, [hand], [(ours[0], Made(run, list))])
+    assert others == pytest.approx(1)
+    assert clock.log.count("ours") == 1 + 3 * 4
+
+
 def test_long_steps_get_fewer_rounds_but_at_least_three(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "BUDGET", 35.0)
+    monkeypatch.setattr(timing, "BUDGET", 45.0)
     timing.side_by_side(25, [clock.pair("hand", 2.0)], [clock.pair("ours", 5.0)])
     assert clock.log.count("ours") == 1 + 5  # one to know how long it takes
     clock.log.clear()
