@@ -57,11 +57,15 @@ def _numpy_calls(key: str) -> dict[str, dict[str, int]]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("key", "more"), [("a", 10), ("b", 16), ("c", 10), ("d", 8), ("f", 4), ("k", 56)])
+VIEWS = ("array.reshape", "array.view", "array.transpose", "array.swapaxes", "transpose", "reshape")  # no arithmetic
+
+
+@pytest.mark.parametrize(("key", "more"), [("a", 4), ("b", 10), ("c", 4), ("d", 8), ("f", 4), ("k", 38)])
 def test_a_step_makes_few_more_numpy_calls_than_the_step_by_hand(key: str, more: int) -> None:
+    """Views are not counted.  The step by hand has nothing to spare, so a pass that is added anywhere shows here."""
     found = _numpy_calls(key)
-    by_hand, ours = (sum(found[name].values()) for name in (HAND.name, OURS.name))
-    assert by_hand < ours <= by_hand + more, found
+    by_hand, ours = (sum(n for call, n in found[name].items() if call not in VIEWS) for name in (HAND.name, OURS.name))
+    assert ours <= by_hand + more, found
 
 
 def test_no_product_of_matrices_is_computed_that_is_not_needed() -> None:
