@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_edu.derivation.algebra import DEEPEST, LARGEST, Algebra, Step
 from tinygrad_edu.derivation.derivation import Derivation, Line
-from tinygrad_edu.derivation.expressions import Apply, Expression, Number, Symbol, walk
+from tinygrad_edu.derivation.expressions import Apply, Count, Expression, Number, Symbol, walk
 from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.derivation.naming import ACTIVATIONS, Convention, Names, Notation
-from tinygrad_edu.derivation.simplify import DEEPEST, LARGEST, Algebra, Step
+from tinygrad_edu.derivation.simplify import RULES
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
 __all__ = ["build"]
@@ -24,9 +26,13 @@ PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negative", "positiv
 
 
 def build(
-    program: Program, notation: Notation, convention: Convention | None, simplify: bool, parameter: Variable | None = None
+    program: Program,
+    notation: Notation,
+    convention: Convention | None,
+    simplify: bool,
+    parameter: Variable | None = None,
 ) -> Derivation:
-    """The derivation of a program; or only of the gradient of one parameter, with a line for every link of the chain."""
+    """The derivation of a program; or of the gradient of one parameter only, with a line for each link of the chain."""
 
     def explain(variable: Variable) -> Derivation:
         return build(program, notation, convention, simplify, variable)
@@ -64,7 +70,7 @@ def _chain(program: Program, names: Names, path: list[Variable]) -> tuple[tuple[
     if any(ways[x] > 1 for x in path):
         return ()
     spelled = [names.before.get(x) or names.of(x) for x in path]
-    return tuple(zip(spelled, spelled[1:]))
+    return tuple(itertools.pairwise(spelled))
 
 
 class _Builder:
@@ -73,7 +79,7 @@ class _Builder:
         self.program = program
         self.names = names
         self.simplify = simplify
-        self.algebra = Algebra(names, simplify)
+        self.algebra = Algebra(names, RULES if simplify else {})
         self.known: dict[Variable, Expression] = {}  # what stands for a variable inside of other expressions
         self.bodies: dict[Variable, Expression] = {}  # how a variable is computed
         self.steps: dict[Variable, tuple[Step, ...]] = {}  # those of its own equation
@@ -81,6 +87,7 @@ class _Builder:
         self.data = [x for x in program.inputs if x.kind == "data"][:MANY]
         self.backward: list[Line] = []
         self.transparent: set[Variable] = set()
+        self.lined: set[Variable] = set()  # forward variables whose gradient has a line
         self.order = {equation: i for i, equation in enumerate(program.equations)}
         self.outgoing: Counter[Variable] = Counter()
         self.last: dict[Variable, Contribution] = {}
@@ -98,8 +105,9 @@ class _Builder:
             self._simplified()
         else:
             self._literal()
-        forward = self._forward()
-        return [*forward, *self.backward]
+        lines = [*self._forward(), *self.backward]
+        self.names.renumber(line.target for line in lines)
+        return _declared(lines)
 
     def _see_through(self) -> None:
         """What only turns, scales or shifts a value (1 - y, a transpose) is written out wherever it is used."""
@@ -253,7 +261,12 @@ class _Builder:
         """What stands for a variable: its symbol, or how it is computed."""
         if variable not in self.known:
             value = variable.value
-            number = variable.kind == "constant" and np.ndim(value) == 0 and variable.dtype.kind == "f" and len(f"{float(value):.12g}") <= 6
+            number = (
+                variable.kind == "constant"
+                and np.ndim(value) == 0
+                and variable.dtype.kind == "f"
+                and len(f"{float(value):.12g}") <= 6
+            )
             self.known[variable] = Number(value.item()) if number else self._opposite(variable)
         return self.known[variable]
 
@@ -283,6 +296,8 @@ class _Builder:
             self._remember(equation)
             if target in self.transparent:
                 self.known[target] = body
+                if target in self.lined:
+                    lines.append(self._made("forward", target, target, body, None))
                 continue
             keep = (
                 not self.simplify
@@ -290,6 +305,7 @@ class _Builder:
                 or target in activations
                 or target in program.outputs
                 or target in mentioned
+                or target in self.lined
                 or target.named
                 or uses[target] != 1
                 or equation.op.name in ACTIVATIONS
@@ -317,6 +333,7 @@ class _Builder:
     # ---------------------------------------------------------------------------------- the lines
 
     def _line(self, of: Variable, target: Variable, body: Expression, contribution: Contribution | None) -> None:
+        self.lined.add(of)
         self.backward.append(self._made("backward", of, target, body, contribution))
 
     def _made(
@@ -363,8 +380,7 @@ class _Builder:
 
     def _note(self, of: Variable, body: Expression, line: Line) -> str:
         if line.part == "forward":
-            counted = [x for x in walk(body) if type(x).__name__ == "Count"]
-            return ", ".join(f"{x.name.text(True)} = {x.value}" for x in dict.fromkeys(counted))  # type: ignore[attr-defined]
+            return ""
         if isinstance(body, Apply) and body.op.name == "sum" and of.kind == "parameter":
             return f"summed over the batch: {self.names.of(of).text(True)} was broadcast"
         found = self.algebra.error_of(body) if self.simplify else None
@@ -372,6 +388,18 @@ class _Builder:
             loss = {"softmax": "cross-entropy", "sigmoid": "bce"}[found[0]]
             return f"{found[0]}, then cross-entropy: rule {found[0]}+{loss}"
         return ""
+
+
+def _declared(lines: list[Line]) -> list[Line]:
+    """Where a count is used first, its line says what it is: n = 4."""
+    known: set[Expression] = set()
+    found = []
+    for line in lines:
+        new = [x for x in dict.fromkeys(walk(line.right)) if isinstance(x, Count) and x not in known]
+        known.update(new)
+        said = [f"{x.name.text(True)} = {x.value}" for x in new] + [line.note] * bool(line.note)
+        found.append(replace(line, note=", ".join(said)) if new else line)
+    return found
 
 
 def _shapes(body: Expression, shape: tuple[int, ...]) -> str:

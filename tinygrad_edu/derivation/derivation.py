@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tinygrad_edu.derivation.algebra import Step
 from tinygrad_edu.derivation.documents import as_html, as_latex, as_markdown, as_text
 from tinygrad_edu.derivation.expressions import Count, Expression, Symbol
 from tinygrad_edu.derivation.mathml import mathml
@@ -14,7 +15,6 @@ from tinygrad_edu.derivation.names import Derivative, Name
 from tinygrad_edu.derivation.naming import Names
 from tinygrad_edu.derivation.numpy_source import numpy_source
 from tinygrad_edu.derivation.printing import Latex, Text
-from tinygrad_edu.derivation.simplify import Step
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
 __all__ = ["Derivation", "Line"]

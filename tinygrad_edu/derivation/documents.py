@@ -92,7 +92,8 @@ PREAMBLE = r"""\documentclass[11pt]{article}
   \savebox{\formula}{$\displaystyle #1$}%
   \ifdim\wd\formula>\room \resizebox{\room}{!}{\usebox{\formula}}\else\usebox{\formula}\fi}
 % left side, right side, shapes, note
-\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\parfillskip=0pt\makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
+\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\parfillskip=0pt%
+  \makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
   \hspace{1.5em plus 1fill}\mbox{\small\texttt{#3}}\par}%
   \ifx\relax#4\relax\else{\vspace{.6ex}\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
 \begin{document}
@@ -126,7 +127,9 @@ def _sides(line: Line) -> tuple[str, str]:
 
 def _words(text: str) -> str:
     """Words of a note, in LaTeX."""
-    return " ".join(rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split())
+    return " ".join(
+        rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split()
+    )
 
 
 # ---------------------------------------------------------------------------------------- Markdown, HTML

@@ -171,6 +171,8 @@ class Printer:
 
     def plus(self, x: Apply) -> Written:
         a, b = x.operands
+        assert a is not None
+        assert b is not None
         sign = "+" if x.op.name == "add" else self.minus
         left = self.factor(a) if _is_mask(a) else self.part(a, SUM)
         right = self.factor(b) if _is_mask(b) else self.part(b, SUM if sign == "+" else PRODUCT)
@@ -274,7 +276,9 @@ class Printer:
         """As the operation says itself how it is written."""
         template, binds = self.template(x)
         if x.params.get("reduction") in ("sum", "none"):  # the notation speaks of the mean
-            template = re.sub(r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template)
+            template = re.sub(
+                r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template
+            )
         operands = dict(zip(x.op.inputs, x.operands))
         used = set(re.findall(r"<(\w+)>", template))
 
@@ -459,7 +463,9 @@ def _is_free(template: str, match: re.Match[str]) -> bool:
     after = template[match.end() :].lstrip()[:1]
     if template.startswith("{<") and before == "{" and template[match.end() : match.end() + 2] == "}^":
         return False
-    return (not before and not after) or (before in set("({[|,") and before != "" and after in set(")}]|,") and after != "")
+    return (not before and not after) or (
+        before in set("({[|,") and before != "" and after in set(")}]|,") and after != ""
+    )
 
 
 def _digits(value: Any) -> str:
