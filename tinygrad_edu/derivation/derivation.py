@@ -13,7 +13,7 @@ from tinygrad_edu.derivation.expressions import Count, Expression, Symbol
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import Derivative, Name
 from tinygrad_edu.derivation.naming import Names
-from tinygrad_edu.derivation.numpy_source import numpy_source
+from tinygrad_edu.derivation.numpy_source import Source
 from tinygrad_edu.derivation.printing import Latex, Text
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
@@ -145,8 +145,36 @@ class Derivation:
         return [(name.latex(), said) for name, said in self.where()]
 
     def to_numpy(self) -> str:
-        """The source of a plain NumPy function that computes the loss and all gradients; it needs nothing but NumPy."""
-        return numpy_source(self)
+        """The source of a NumPy function `loss_and_gradients(...)`, which needs nothing but NumPy.
+
+        It returns the loss, and a dict with the gradient of each parameter.  Values and gradients have the shapes of
+        the program, whatever the convention of the derivation.
+
+        Raises
+        ------
+        NotImplementedError
+            For an operation that a user has defined: of it only a Python function is known, and no formula.
+
+        Examples
+        --------
+        >>> import tinygrad_edu as tg
+        >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> print(tg.derive((x * x).sum()).to_numpy())
+        import numpy as np
+        <BLANKLINE>
+        <BLANKLINE>
+        def loss_and_gradients(x):
+            \"""The loss, and its gradient by each parameter.\"""
+            L = np.sum(x**2)
+            dx = 2 * x
+            return L, {"x": dx}
+        <BLANKLINE>
+        """
+        return Source(self).text()
+
+    def arguments(self) -> dict[str, Variable]:
+        """The arguments of the function that `to_numpy` writes, and the variables whose values they take."""
+        return Source(self).arguments
 
     def where(self) -> list[tuple[Name, str]]:
         """The symbols whose names in the program are other ones: W1 is fc1.weight."""

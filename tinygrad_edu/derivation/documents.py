@@ -47,8 +47,8 @@ def as_text(
         texts.append(title)
         for a, b, line in rows:
             shown = line.shapes.replace("→", "->") if ascii else line.shapes
-            width = max(shapes + shown.count(">"), 1) if shown or not line.note else 0
-            texts.append(f"  {_pad(a, left)} = {_pad(b, right)}  {shown:<{width}}  {line.note}".rstrip())
+            said = "  ".join(filter(None, [f"{shown:<{shapes}}" if shown else "", line.note]))
+            texts.append(f"  {_pad(a, left)} = {_pad(b, right)}  {said}".rstrip())
             if steps:
                 write = Text(ascii, line.columns)
                 texts += [f"      {x.rule}: {write(x.before)} = {write(x.after)}" for x in line.steps]

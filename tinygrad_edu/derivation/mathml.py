@@ -75,7 +75,8 @@ class _Reader:
     def scripts(self, base: str) -> str:
         found: dict[str, str] = {}
         while self.next in ("^", "_") and self.next not in found:
-            found[self.take()] = self.item()
+            kind = self.take()
+            found[kind] = self.item()
         if len(found) == 2:
             return f"<msubsup>{base}{found['_']}{found['^']}</msubsup>"
         ((kind, script),) = found.items()

@@ -43,7 +43,7 @@ class Name:
         base = printable(LETTERS.get(self.base, self.base))
         if not ascii:
             return base + self.below.translate(BELOW) + self.above.translate(ABOVE)
-        return plain(base) + self.below + self.above
+        return ("d" if self.base == "δ" else plain(base)) + self.below + self.above
 
     def latex(self) -> str:
         """As LaTeX, with everything escaped that LaTeX would take for a command."""

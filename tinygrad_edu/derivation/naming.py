@@ -284,10 +284,7 @@ def _layers(program: Program) -> Iterator[Layer]:
     """The layers in the order in which they were computed, by the rules of `check.gradients_of`."""
     sums: dict[Variable, tuple[Variable, Variable]] = {}
     follows: dict[Variable, Variable] = {}
-    uses: dict[Variable, int] = {}
     for equation in program.forward:
-        for variable in equation.variables:
-            uses[variable] = uses.get(variable, 0) + 1
         if equation.op.name == "add" and len(equation.variables) == 2:
             for product, bias in itertools.permutations(equation.variables):
                 if product.equation and product.equation.op.name == "matmul" and _is_bias(bias):
@@ -298,9 +295,8 @@ def _layers(program: Program) -> Iterator[Layer]:
         if equation.op.name == "linear":
             x, weight, bias = equation.operands
             if _is_parameter(weight):
-                bias = bias if _is_parameter(bias) else None
                 y = equation.target
-                yield Layer(equation, y, x, weight, bias, False, follows.get(y))
+                yield Layer(equation, y, x, weight, bias if _is_parameter(bias) else None, False, follows.get(y))
         elif equation.op.name == "matmul" and len(equation.variables) == 2:
             output, added = sums.get(equation.target, (equation.target, None))
             columns = _in_columns(equation, added)

@@ -16,7 +16,7 @@ from tinygrad_edu.program import Variable
 if TYPE_CHECKING:
     from tinygrad_edu.derivation.derivation import Derivation
 
-__all__ = ["numpy_source"]
+__all__ = ["Source"]
 
 OPERATORS = {
     "add": (" + ", SUM), "subtract": (" - ", SUM), "multiply": (" * ", PRODUCT), "divide": (" / ", PRODUCT),
@@ -26,17 +26,6 @@ COMPARISONS = {
     "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
 }  # fmt: skip
 LONGEST = 100  # elements of a constant array that is written out; a longer one becomes an argument
-
-
-def numpy_source(derivation: Derivation) -> str:
-    """The source of `loss_and_gradients`, with the helper functions that it calls above it."""
-    body = _Function(derivation).source()
-    helpers = _helpers(body)
-    imports = (
-        "import math\n\nimport numpy as np" if any("math." in HELPERS[x] for x in helpers) else "import numpy as np"
-    )
-    parts = [imports, *(HELPERS[name].strip() for name in helpers), body]
-    return "\n\n\n".join(parts) + "\n"
 
 
 def _helpers(source: str) -> list[str]:
@@ -52,7 +41,7 @@ def _helpers(source: str) -> list[str]:
     return sorted(found, key=list(HELPERS).index)
 
 
-class _Function:
+class Source:
     """Writes the function: its arguments, a line for each line of the derivation, and what it returns."""
 
     def __init__(self, derivation: Derivation) -> None:
@@ -67,9 +56,10 @@ class _Function:
         given = [x for x in mentioned if x not in self.targets]
         self.constants = [x for x in given if x.kind in ("constant", "seed") and np.size(x.value) <= LONGEST]
         arguments = [x for x in given if x not in self.constants]
-        self.arguments = [x for x in arguments if x.kind != "parameter"] + program.parameters
-        for variable in [*self.arguments, *self.constants, *self.targets]:
+        self.given = [x for x in arguments if x.kind != "parameter"] + program.parameters
+        for variable in [*self.given, *self.constants, *(line.target for line in self.written)]:
             self.identifier(variable)
+        self.arguments = {self.names[x]: x for x in self.given}
 
     def identifier(self, variable: Variable) -> str:
         """The Python name of a variable."""
@@ -85,16 +75,27 @@ class _Function:
             self.names[variable] = word
         return self.names[variable]
 
-    def source(self) -> str:
+    def text(self) -> str:
+        """The source of the function, with the helper functions that it calls above it."""
+        body = self.function()
+        helpers = _helpers(body)
+        imports = (
+            "import math\n\nimport numpy as np" if any("math." in HELPERS[x] for x in helpers) else "import numpy as np"
+        )
+        parts = [imports, *(HELPERS[name].strip() for name in helpers), body]
+        return "\n\n\n".join(parts) + "\n"
+
+    def function(self) -> str:
+        """The function itself."""
         names, flipped = self.names, self.derivation.names.flipped
-        lines = [f"def loss_and_gradients({', '.join(names[x] for x in self.arguments)}):"]
+        lines = [f"def loss_and_gradients({', '.join(self.arguments)}):"]
         lines.append('    """The loss, and its gradient by each parameter."""')
         lines += [f"    {names[x]} = {_constant(x.value)}" for x in self.constants]
-        given = [*self.arguments, *self.constants]
+        given = [*self.given, *self.constants]
         lines += [f"    {names[x]} = {self.turned(names[x], x)}" for x in given if x in flipped]
         counted = dict.fromkeys(x for line in self.written for x in walk(line.right) if isinstance(x, Count))
         pending = [x for x in counted if isinstance(x, Count)]
-        known = set(self.arguments)
+        known = set(self.given)
         for line in self.written:
             for count in [x for x in pending if x in set(walk(line.right))]:
                 pending.remove(count)
@@ -118,7 +119,7 @@ class _Function:
 
     def returned(self, variable: Variable, of: Variable | None = None) -> str:
         """A value in the orientation of the program."""
-        if variable not in self.names or (variable not in self.targets and variable not in self.arguments):
+        if variable not in self.names or (variable not in self.targets and variable not in self.given):
             symbol = self.derivation.symbol(variable)
             line = next((x for x in self.lines if x.target is variable), None)
             found = line.right if line is not None and line.right != symbol else None
@@ -133,7 +134,7 @@ class _Function:
         """How many samples there are: the length of an argument, if one has it."""
         flipped = self.derivation.names.flipped
         name = self.derivation.names
-        order = [x for x in self.arguments if x.kind != "parameter"] + [x for x in self.names if x in known]
+        order = [x for x in self.given if x.kind != "parameter"] + [x for x in self.names if x in known]
         columns = name.convention == "columns"
         for x in order:
             shape = self.derivation.symbol(x).shape if x in flipped else x.shape
@@ -184,7 +185,11 @@ class _Function:
         return text
 
     def product(self, x: Product) -> tuple[str, int]:
-        factors = [self.factor(y, first=not i and x.coefficient in (1, -1)) for i, y in enumerate(x.above)]
+        factors = []
+        for y in dict.fromkeys(x.above):
+            count = x.above.count(y)
+            first = not factors and abs(x.coefficient) == 1
+            factors.append(self.factor(y, first) if count == 1 else f"{self.part(y, ATOM)}**{count}")
         if abs(x.coefficient) != 1 or not factors:
             factors.insert(0, _literal(abs(x.coefficient)))
         text = " * ".join(factors)

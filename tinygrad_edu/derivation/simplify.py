@@ -128,7 +128,7 @@ def relu_mask(algebra: Algebra, node: Apply) -> Expression | None:
 
 @rule("exp")
 def softmax_from_its_logarithm(algebra: Algebra, node: Apply) -> Expression | None:
-    """e^{log softmax(u)} is softmax(u)."""
+    """e^{log softmax(u)} is softmax(u), since e to the power of a logarithm is what the logarithm was taken of."""
     x = node.operands[0]
     equation = algebra.definition(x)
     if equation is None or equation.op.name != "log_softmax" or operation_is(x, "reshape"):
