@@ -350,7 +350,8 @@ class _Builder:
         name = names.of(target)
         also = None
         if part == "backward" and target is self.program.gradients.get(of):
-            if body == self.algebra.symbol(target):  # the same numbers as those of another gradient
+            if body == self.algebra.symbol(target) or (of.kind == "parameter" and names.owner[target] is not of):
+                # the same numbers as those of another gradient
                 name = names.gradient(of)
             else:
                 spelled = names.derivative(names.owner[target])

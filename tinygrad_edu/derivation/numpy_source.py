@@ -50,7 +50,9 @@ class Source:
         self.taken = {"np", "math", "n", *HELPERS}
         self.lines = derivation.lines
         program = derivation.program
-        self.written = [line for line in self.lines if line.right != derivation.symbol(line.target)]
+        own = [line for line in self.lines if line.right != derivation.symbol(line.target)]
+        self.written = list({line.target: line for line in reversed(own)}.values())[::-1]  # each target once
+        self.left = {line.target: line.left for line in self.written}
         self.targets = {line.target for line in self.written}
         mentioned = dict.fromkeys(x.variable for line in self.lines for x in walk(line.right) if isinstance(x, Symbol))
         given = [x for x in mentioned if x not in self.targets]
@@ -64,7 +66,7 @@ class Source:
     def identifier(self, variable: Variable) -> str:
         """The Python name of a variable."""
         if variable not in self.names:
-            symbol = self.derivation.symbol(variable)
+            symbol = self.left.get(variable) or self.derivation.symbol(variable)
             assert isinstance(symbol, Symbol)
             name = symbol.name
             word = re.sub(r"^δ|^delta", "d", name.code()) if name.base == "δ" else name.code()
@@ -185,7 +187,7 @@ class Source:
         return text
 
     def product(self, x: Product) -> tuple[str, int]:
-        factors = []
+        factors: list[str] = []
         for y in dict.fromkeys(x.above):
             count = x.above.count(y)
             first = not factors and abs(x.coefficient) == 1

@@ -37,6 +37,7 @@ class Printer:
             "sum": self.sum,
             "broadcast_to": self.broadcast,
             "getitem": self.getitem,
+            "scatter_add": self.scatter_add,
             "power": self.power,
             "square": self.square,
             "log": self.log,
@@ -200,7 +201,9 @@ class Printer:
         count = len(x.shape)
         turned = tuple(a % count for a in axes) if axes is not None else tuple(range(count))[::-1]
         swapped = (*range(count - 2), count - 1, count - 2)
-        return self.upright(x.operands[0]) if count > 1 and turned == swapped else None
+        if count > 1 and turned == swapped:
+            return self.upright(x.operands[0])
+        return self.call("transpose", str(axes) if axes is not None else "", x.operands[0])
 
     def reshape(self, x: Apply) -> Written | None:
         """A vector as a matrix of one row or one column: it is the vector itself, or its transpose."""
@@ -243,6 +246,16 @@ class Printer:
         index = x.params["index"]
         inside = ", ".join(_index(i) for i in (index if isinstance(index, tuple) else (index,)))
         return self.indexed(x.operands[0], inside), ATOM
+
+    def scatter_add(self, x: Apply) -> Written:
+        """Zeros with something added at an index."""
+        index = x.params["index"]
+        inside = ", ".join(_index(i) for i in (index if isinstance(index, tuple) else (index,)))
+        return self.call("scatter_add", inside, x.operands[0])
+
+    def call(self, name: str, settings: str, inner: Expression | None) -> Written:
+        """name[settings](inner)."""
+        return f"{self.word(name)}{self.bracket(settings) if settings else ''}({self.write(inner)[0]})", ATOM
 
     def power(self, x: Apply) -> Written:
         return self.powered(x.operands[0], self.write(x.operands[1])[0])
