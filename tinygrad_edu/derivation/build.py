@@ -152,6 +152,7 @@ class _Builder:
             if adding:
                 self._compute(equations[-1])
                 self._line(variable, total, self.bodies[total], contribution)
+                shown.add(total)
                 self.known[total] = self.algebra.symbol(total)
 
     def _simplified(self) -> None:

@@ -49,11 +49,14 @@ def mathml(latex: str, display: bool = False) -> str:
 
 class _Reader:
     def __init__(self, latex: str) -> None:
-        self.tokens = [x for x in TOKEN.findall(latex) if not x.isspace()]
+        self.tokens = TOKEN.findall(latex)
         self.position = 0
 
     @property
     def next(self) -> str:
+        """The token that comes; spaces mean nothing in mathematics."""
+        while self.position < len(self.tokens) and self.tokens[self.position].isspace():
+            self.position += 1
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
 
     def take(self) -> str:
@@ -152,8 +155,9 @@ class _Reader:
         """What stands in braces, as characters."""
         self.take()
         depth, text = 1, ""
-        while self.next and depth:
-            token = self.take()
+        while self.position < len(self.tokens) and depth:
+            token = self.tokens[self.position]
+            self.position += 1
             depth += (token == "{") - (token == "}")
             if depth and token not in ("{", "}"):
                 text += self.character(token)

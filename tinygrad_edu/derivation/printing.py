@@ -319,7 +319,7 @@ class Printer:
     def with_settings(self, text: str, settings: str, binds: int) -> Written:
         name, found, rest = text.partition("(")
         if found and re.fullmatch(r"[\w\\{} ]+", name) and "left" not in name:
-            return f"{name}{settings}({rest}", binds
+            return f"{self.grouped(name) if '_' in name else name}{settings}({rest}", binds
         return f"{self.fenced(text) if binds < ATOM else text}{settings}", ATOM
 
 
