@@ -353,7 +353,7 @@ class _Builder:
         if part == "backward" and target is self.program.gradients.get(of):
             if body == self.algebra.symbol(target) or (of.kind == "parameter" and names.owner[target] is not of):
                 # the same numbers as those of another gradient
-                name = names.gradient(of)
+                name = names.gradient(of) if names.gradient(of) != name else names.derivative(of)
             else:
                 spelled = names.derivative(names.owner[target])
                 also = Symbol(target, spelled, flipped) if spelled != name else None

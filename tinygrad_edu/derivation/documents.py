@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_edu.derivation.expressions import Sum
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import latex_word, printable
 from tinygrad_edu.derivation.printing import Latex, Text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "as_latex", "as_markdown", "as_text"]
 
+LONG = 200  # characters of LaTeX
 TITLES = {"forward": "Forward", "backward": "Backward"}
 
 
@@ -94,7 +96,7 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 % left side, right side, shapes, note
 \newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\parfillskip=0pt%
   \makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
-  \hspace{1.5em plus 1fill}\mbox{\small\texttt{#3}}\par}%
+  \hspace{1.5em plus 1fill}\penalty0\hspace*{0pt plus 1fill}\mbox{\small\texttt{#3}}\par}%
   \ifx\relax#4\relax\else{\vspace{.6ex}\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
 \begin{document}
 \raggedbottom"""
@@ -120,9 +122,14 @@ def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str)
 
 
 def _sides(line: Line) -> tuple[str, str]:
+    """Both sides of a line in LaTeX; a long sum stands in several rows, one for each term."""
     write = Latex(line.columns)
     also = f"{write(line.also)} = " if line.also is not None else ""
-    return write(line.left), also + write(line.right)
+    right = write(line.right)
+    if isinstance(line.right, Sum) and len(right) > LONG:
+        rows = write.added(line.right, glue=r" \\ &")
+        right = rf"\begin{{aligned}}[t] &{rows} \end{{aligned}}"
+    return write(line.left), also + right
 
 
 def _words(text: str) -> str:

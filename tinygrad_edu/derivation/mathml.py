@@ -122,7 +122,7 @@ class _Reader:
         if name == "left":
             return self.fenced()
         if name == "begin":
-            return self.cases()
+            return self.table()
         if name in STYLES:
             return self.word(STYLES[name])
         return f'<mi mathvariant="normal">{html.escape(name)}</mi>'
@@ -137,19 +137,24 @@ class _Reader:
         fences = [f"<mo>{html.escape(x)}</mo>" if x else "" for x in (left, right)]
         return f"<mrow>{fences[0]}{inner}{fences[1]}</mrow>"
 
-    def cases(self) -> str:
-        self.text()
+    def table(self) -> str:
+        """Cases, behind a brace, or the rows of an aligned formula."""
+        kind = self.text()
+        if self.next == "[":
+            self.row("]")
+            self.take()
         rows, cells = [], []
         while self.next and self.next != r"\end":
             cells.append(f"<mtd>{self.row('&', chr(92) * 2, chr(92) + 'end')}</mtd>")
-            if self.next == r"\\" or self.next == r"\end":
+            if self.next in (r"\\", r"\end"):
                 rows.append(f"<mtr>{''.join(cells)}</mtr>")
                 cells = []
             if self.next != r"\end":
                 self.take()
         self.take()
         self.text()
-        return f"<mrow><mo>{{</mo><mtable>{''.join(rows)}</mtable></mrow>"
+        table = f"<mtable>{''.join(rows)}</mtable>"
+        return f"<mrow><mo>{{</mo>{table}</mrow>" if kind == "cases" else table
 
     def text(self) -> str:
         """What stands in braces, as characters."""

@@ -103,13 +103,15 @@ class Printer:
         text = _digits(value)
         return (self.minus + text[1:], PRODUCT) if text.startswith("-") else (text, ATOM)
 
-    def added(self, x: Sum) -> str:
+    def added(self, x: Sum, glue: str = " ") -> str:
+        """The terms with their signs; `glue` stands before each sign."""
         text = ""
         for term in x.terms:
             written = self.term(term, x.shape)
             negative = written.startswith(self.minus)
             if text:
-                text += f" {self.minus} {written[len(self.minus) :].lstrip()}" if negative else f" + {written}"
+                sign, rest = (self.minus, written[len(self.minus) :].lstrip()) if negative else ("+", written)
+                text += f"{glue}{sign} {rest}"
             else:
                 text = written
         return text
