@@ -384,7 +384,9 @@ class _Builder:
         if line.part == "forward":
             return ""
         if isinstance(body, Apply) and body.op.name == "sum" and of.kind == "parameter":
-            return f"summed over the batch: {self.names.of(of).text(True)} was broadcast"
+            name = self.names.of(of).text(ascii=True)
+            batch = len(body.operands[0].shape) == 2 if body.operands[0] is not None else False
+            return f"summed over {'the batch' if batch else 'the axes along which it was copied'}: {name} was broadcast"
         found = self.algebra.error_of(body) if self.simplify else None
         if found is not None:
             loss = {"softmax": "cross-entropy", "sigmoid": "bce"}[found[0]]

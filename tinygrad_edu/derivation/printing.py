@@ -22,7 +22,7 @@ FUNCTIONS = {"log", "log2", "log10", "sin", "cos", "tan", "exp"}
 class Printer:
     """What text and LaTeX have in common; `columns` says that a vector stands upright."""
 
-    minus, times, ones, space = "-", " * ", "1", " "
+    minus, times, ones, space, thin = "-", " * ", "1", " ", " "
 
     def __init__(self, columns: bool = False) -> None:
         self.columns = columns
@@ -190,7 +190,7 @@ class Printer:
     def matmul(self, x: Apply) -> Written:
         a, b = x.operands
         texts = [self.part(y, PRODUCT if _is(y, "matmul") else POWER) for y in (a, b)]
-        return self.space.join(texts), PRODUCT
+        return (self.thin if any("mathrm" in text for text in texts) else self.space).join(texts), PRODUCT
 
     def linear(self, x: Apply) -> Written:
         inner, weight, bias = x.operands
@@ -390,6 +390,7 @@ class Latex(Printer):
     """LaTeX, for inside of mathematics."""
 
     minus, times, ones, ones_row = "-", r" \odot ", r"\mathbf{1}", r"\mathbf{1}^{\top}"
+    thin = r" \, "  # between words
     bare_numerator = True
 
     def name(self, x: Symbol | Count) -> str:
