@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward",
-    "check", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn",
-    "no_grad", "operation", "ops", "optim", "sample", "vjp",
+    "check", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual",
+    "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp",
     *ops.__all__,
 ]  # fmt: skip
 
