@@ -1,0 +1,217 @@
+"""From gradients by hand and a recorded loss to a Diagnosis: search, probe, and say what was found and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.check.agreement import Array, relative_error
+from tinygrad_edu.check.diagnosis.calling import Answer
+from tinygrad_edu.check.diagnosis.describing import describe
+from tinygrad_edu.check.diagnosis.evidence import Evidence
+from tinygrad_edu.check.diagnosis.lines import right_line
+from tinygrad_edu.check.diagnosis.naming import matched_names
+from tinygrad_edu.check.diagnosis.probing import Probe, probes
+from tinygrad_edu.check.diagnosis.report import Diagnosis, Mistake
+from tinygrad_edu.check.diagnosis.search import Finding, find, matches
+from tinygrad_edu.check.diagnosis.updating import wrong_updates
+from tinygrad_edu.program import Variable
+
+__all__ = ["diagnose"]
+
+Call = Callable[[Mapping[Variable, Any]], Answer]
+
+
+def diagnose(
+    e: Evidence,
+    yours: Mapping[str, Array],
+    rtol: float = 1e-10,
+    call: Call | None = None,
+    value: float | None = None,
+    updated: Mapping[str, Array] | None = None,
+) -> Diagnosis:
+    """The mistakes in `yours`, gradients under the names of `e.targets`.
+
+    `call` computes them anew from other inputs, for a probe; `value` is the loss that was handed in with them;
+    `updated` are parameters after a step.
+    """
+    findings = find(e, yours, rtol)
+    probe, probed = _probe(e, call, rtol) if findings and call is not None else (None, [])
+    mistakes = [_mistake(e, finding, yours, rtol, probe, probed) for finding in findings]
+    if call is not None:
+        mistakes += _not_zeroed(e, call, mistakes)
+    if value is not None:
+        mistakes = _two_losses(e, yours, value, rtol, mistakes)
+    if updated:
+        mistakes += wrong_updates(e, updated, yours, rtol)
+    return Diagnosis(tuple(mistakes))
+
+
+def given_names(e: Evidence, answer: Answer) -> dict[str, Array]:
+    """An answer's gradients under the names of `e.targets`; what means nothing is left out."""
+    names = matched_names(e, answer.gradients)
+    return {names[name]: array for name, array in answer.gradients.items() if name in names}
+
+
+def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, list[Finding]]:
+    """The first probe on which the function runs, and what is wrong there."""
+    for probe in probes(e):
+        try:
+            with np.errstate(all="ignore"):
+                there = e.at(probe.values)
+                if not np.isfinite(there.of(there.sweep.root)).all():
+                    continue
+                yours = given_names(there, call(there.values))
+        except Exception:  # somebody else's code, on shapes that it was not written for
+            continue
+        found = find(there, yours, rtol)
+        if found:
+            return probe, found
+    return None, []
+
+
+def _mistake(
+    e: Evidence, finding: Finding, yours: Mapping[str, Array], rtol: float, probe: Probe | None, probed: list[Finding]
+) -> Mistake:
+    """A finding in words, its candidates narrowed down to those that fit on the probe, too."""
+    names = finding.names
+    there = _counterpart(finding, probed)
+    confirmed = there is not None and bool(set(there.names) & set(names))
+    if there is not None and confirmed:
+        names = [name for name in names if name in there.names]
+    assert finding.variable is not None
+    assert finding.expected is not None
+    line = None if finding.where == "the loss" else right_line(e, e.targets.get(finding.where, finding.variable))
+    mine = yours[finding.name]
+    if not names:
+        layer = e.layer_of(finding.variable)
+        activation = (e.symbol(finding.variable), e.of(finding.variable)) if layer and finding.variable is layer.U else None
+        others = {name: e.sweep.totals[x] for name, x in e.targets.items() if name != finding.name and x in e.sweep.totals}
+        says = next((guess.why for guess in finding.candidates), None) or describe(
+            mine, finding.expected, rtol, others, activation
+        )
+        if finding.where == "the loss":
+            says += ", for every gradient"
+        return Mistake(finding.name, finding.where, (), "described, not named", says, line, tuple(finding.follows))
+    why = next(guess.why for guess in finding.candidates if guess.name == names[0])
+    remark = ""
+    if len(names) > 1:
+        sure = "they yield the same numbers here"
+        remark = _ambiguity(e, names, probe)
+        why = " ".join(dict.fromkeys(g.why for g in finding.candidates if g.name in names))
+    elif confirmed and probe is not None:
+        sure = f"certain: nothing else fits, also on a probe ({probe.words})"
+    else:
+        sure = f"fits to {max(finding.error, 1e-16):.0e}"
+    if finding.elsewhere:
+        remark = f"{remark} What is made from {finding.name} is right: the mistake is in this one alone.".strip()
+    return Mistake(finding.name, finding.where, tuple(names), sure, why, line, tuple(finding.follows), remark)
+
+
+def _counterpart(finding: Finding, probed: Sequence[Finding]) -> Finding | None:
+    """The same mistake on the probe."""
+    for key in ("where", "name"):
+        for other in probed:
+            if getattr(other, key) == getattr(finding, key) and set(other.names) & set(finding.names):
+                return other
+    return next((x for x in probed if set(x.names) & set(finding.names)), None)
+
+
+def _ambiguity(e: Evidence, names: Sequence[str], probe: Probe | None) -> str:
+    """Why several mistakes look alike."""
+    if probe is not None:
+        return f"They can't be told apart by numbers: not on a probe either ({probe.words})."
+    reasons = []
+    if e.n == 1:
+        reasons.append("there is one sample")
+    if e.n == 2:
+        reasons.append("n = 2")
+    if e.n == e.classes > 1:
+        reasons.append(f"n = C = {e.n}")
+    if any(len(set(W.shape)) == 1 and len(W.shape) == 2 for W in e.weights):
+        reasons.append("a weight is square")
+    if any(not e.of(W).any() for W in e.weights):
+        reasons.append("a weight is zero")
+    because = f" ({', '.join(reasons)})" if reasons else ""
+    return f"Your data can't tell them apart{because}. Pass the function itself, and it is run on data that can."
+
+
+def _not_zeroed(e: Evidence, call: Call, mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Does a second call add to what the first one has left?"""
+    first, second = (given_names(e, call(e.values)) for _ in range(2))
+    for name, before in first.items():
+        after = second.get(name)
+        if after is None or after.shape != before.shape or relative_error(after, before) <= 1e-12:
+            continue
+        says = f"Called twice with the same inputs, it returns another {name} the second time: {describe(after, before)}."
+        names = () if name not in second or not _grows(before, after) else ("accumulated twice or not zeroed",)
+        line = "set all gradients to zero before each sweep"
+        return [Mistake(name, name, names, "certain: it was called twice", says, line)]
+    return []
+
+
+def _grows(before: Array, after: Array) -> bool:
+    """k times, then k + 1 times the same."""
+    if not before.any():
+        return False
+    ratio = float(np.sum(after * before) / np.sum(before * before))
+    return ratio > 1 and relative_error(after, ratio * before) < 1e-9
+
+
+TWO = "value and gradient of two different losses"
+
+
+def _two_losses(
+    e: Evidence, yours: Mapping[str, Array], value: float, rtol: float, mistakes: list[Mistake]
+) -> list[Mistake]:
+    """Compare the value that came with the gradients: are both those of this loss, or at least of one loss?"""
+    true = float(e.of(e.sweep.root))
+    ratio = value / true if true else np.inf
+    of_gradient = _common_factor(e, yours, rtol)
+    right = abs(ratio - 1) <= max(rtol, 1e-10)
+    if right and (of_gradient is None or of_gradient == 1):
+        return mistakes
+    if of_gradient is not None and np.isclose(ratio, of_gradient, rtol=1e-9):
+        if not mistakes:
+            return mistakes
+        first = mistakes[0]
+        remark = f"Your value is {_times(e, ratio)} that of this graph, as your gradient is: both are of one other loss."
+        return [first._replace(remark=f"{first.remark} {remark}".strip()), *mistakes[1:]]
+    if of_gradient is None and right:
+        return mistakes
+    if of_gradient is None:
+        says = f"Your value is {value:.6g}, {_times(e, ratio)} that of this graph, {true:.6g}."
+        return [*mistakes, Mistake("the loss", "the loss", ("value of another loss",), "certain", says)]
+    says = (
+        f"Your value, {value:.6g}, is {_times(e, ratio)} that of this graph's loss, {true:.6g}; your gradient is "
+        f"{_times(e, of_gradient)} that of this loss. A check by differences of this value would fail, and a step that "
+        "suits the one does not suit the other."
+    )
+    mistake = Mistake("the loss", "the loss", (TWO,), "certain", says)
+    rest = [m for m in mistakes if m.where != "the loss" and of_gradient == 1] if of_gradient == 1 else mistakes[1:]
+    return [mistake, *rest]
+
+
+def _common_factor(e: Evidence, yours: Mapping[str, Array], rtol: float) -> float | None:
+    """c, if the gradients of all parameters are c times the true ones; None if there is no such number."""
+    pairs = [(yours[name], e.sweep.totals[x]) for name, x in e.targets.items() if name in yours and x in e.parameters]
+    if not pairs:
+        return None
+    if all(matches(mine, true, rtol) for mine, true in pairs):
+        return 1.0
+    mine, true = max(pairs, key=lambda pair: pair[1].size)
+    if mine.size != true.size or not true.any():
+        return None
+    c = float(np.sum(mine.reshape(true.shape) * true) / np.sum(true * true))
+    return c if all(matches(mine, c * true, rtol) for mine, true in pairs) else None
+
+
+def _times(e: Evidence, ratio: float) -> str:
+    """A factor as a person says it."""
+    n, C = e.n, e.classes
+    known = [(1.0, "exactly"), (n, f"n = {n} times"), (1 / n, f"1/n = 1/{n} times"), (2.0, "twice"), (0.5, "half of")]
+    known += [(n / 2, f"n/2 = {n / 2:g} times"), (2 / n, f"2/n = {2 / n:g} times"), (n * C, f"n C = {n * C} times")]
+    known += [(-1.0, "minus")]
+    return next((text for number, text in known if np.isclose(ratio, number, rtol=1e-9)), f"{ratio:.6g} times")
