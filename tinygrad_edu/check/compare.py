@@ -15,13 +15,14 @@ from tinygrad_edu.check.diagnosis.diagnosing import diagnose
 from tinygrad_edu.check.diagnosis.evidence import Evidence, evidence_of
 from tinygrad_edu.check.diagnosis.naming import matched_names
 from tinygrad_edu.check.diagnosis.report import Diagnosis, Mistake
-from tinygrad_edu.check.diagnosis.search import fitting
+from tinygrad_edu.check.diagnosis.search import fitting, matches, roundings
 from tinygrad_edu.check.layers import gradients_of
 from tinygrad_edu.program import Variable
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Comparison", "Row", "assert_gradients_match", "compare_gradients"]
 
+WHOLE = ("the loss", "the weights", "the parameters")  # where a mistake is made that is no single gradient's
 TITLE = "gradients against the hand-derived equations"
 
 
@@ -239,7 +240,7 @@ def _with_graph(
         true.setdefault(name, e.sweep.totals.get(variable, np.zeros(variable.shape)))
     wanted = {name for name, x in e.targets.items() if x.kind == "parameter"}
     names = [name for name in true if name in yours or name in wanted]
-    rows = [_row(name, yours.get(name), true[name], rtol) for name in names]
+    rows = [_row(name, yours.get(name), true[name], rtol, e.sweep.magnitude(e.targets[name])) for name in names]
     rows += [_row(name, array, None, rtol) for name, array in unknown.items()]
     told = answer.value is not None or updated is not None or call is not None
     if not told and all(row.ok for row in rows):
@@ -279,11 +280,13 @@ def _explained(row: Row, diagnosis: Diagnosis) -> Row:
         return row
     for mistake in diagnosis.mistakes:
         if mistake.name == row.name:
-            if mistake.where != row.name and mistake.where != "the loss":
+            if mistake.where != row.name and mistake.where not in WHOLE:
                 return row._replace(note=f"follows from {mistake.where}: {_short(mistake)}")
             return row._replace(note=_short(mistake))
     for mistake in diagnosis.mistakes:
         if row.name in mistake.follows:
+            if mistake.where in WHOLE:
+                return row._replace(note=f"as {mistake.name}")
             return row._replace(note=f"follows from {mistake.where}")
     return row
 
@@ -292,8 +295,12 @@ def _short(mistake: Mistake) -> str:
     return mistake.title if mistake.names else mistake.says
 
 
-def _row(name: str, yours: Array | None, true: Array | None, rtol: float) -> Row:
-    """One gradient of yours beside the true one."""
+def _row(name: str, yours: Array | None, true: Array | None, rtol: float, magnitude: float = 0.0) -> Row:
+    """One gradient of yours beside the true one.
+
+    Where large numbers have cancelled, what is left are their roundings: then `magnitude`, the size of these numbers,
+    is the unit of the error.
+    """
     if yours is None or true is None:
         present = true if yours is None else yours
         assert present is not None
@@ -303,4 +310,6 @@ def _row(name: str, yours: Array | None, true: Array | None, rtol: float) -> Row
         return Row(name, true.shape, np.inf, False, f"shape {yours.shape} vs {true.shape}")
     error = relative_error(yours.reshape(true.shape), true)
     note = " and ".join(side for side, a in (("yours", yours), ("the automatic one", true)) if np.isnan(a).any())
+    if rtol < error < np.inf and matches(yours, true, rtol, roundings(magnitude, rtol)):
+        error = float(np.abs(yours.reshape(true.shape) - true).max()) / magnitude
     return Row(name, true.shape, error, error <= rtol, f"NaN in {note}" if note else "")

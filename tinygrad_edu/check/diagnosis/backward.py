@@ -86,12 +86,41 @@ class Sweep:
         return next(rule for k, rule in enumerate(equation.op.vjps) if k == i)
 
     def send(self, equation: Equation, g: Array) -> Iterator[tuple[int, Array, Array]]:
-        """What an equation sends back to its operands, given the gradient of its target."""
+        """What an equation sends back to its operands, given the gradient of its target.
+
+        Raises
+        ------
+        Unsuitable
+            If that has another shape than the target.
+        """
+        if g.shape != np.shape(self.values[equation.target]):
+            if equation.op.name != "reshape":
+                raise Unsuitable
+            yield 0, g, g  # of a parameter that was only reshaped: handed on as it is
+            return
         args = self.arguments(equation)
         with np.errstate(all="ignore"):
             for i in self.sends[equation]:
                 raw = self.rule(equation, i)(g, self.values[equation.target], *args, **equation.params)
                 yield i, np.asarray(raw), np.asarray(fit(raw, np.asarray(args[i]), equation.op))
+
+    def magnitude(self, variable: Variable) -> float:
+        """How large the numbers are that a gradient is added up from: their roundings are in it, even if they cancel."""
+        total = 0.0
+        with np.errstate(all="ignore"):
+            for edge in self.uses.get(variable, []):
+                if edge not in self.parts:
+                    continue
+                equation, i = edge
+                g = np.abs(self.totals[equation.target])
+                operands = [np.abs(np.asarray(self.values[x], float)) for x in equation.variables[:2]]
+                raw = np.abs(self.raw[edge])
+                if equation.op.name in ("linear", "matmul") and i < 2 and all(x.ndim == 2 for x in (g, *operands)):
+                    raw = g @ operands[1].T if i == 0 else operands[0].T @ g
+                elif raw.shape != variable.shape:
+                    raw = np.asarray(fit(raw, np.asarray(self.values[variable]), equation.op))
+                total += float(np.max(raw, initial=0.0))
+        return total
 
     def changed(self, change: Change, until: Variable | None = None) -> dict[Variable, Array]:
         """The gradients that are others under a Change.  With `until` only that one is sure to be complete.
@@ -125,8 +154,6 @@ class Sweep:
             if variable not in dirty:
                 continue
             g = total(variable)
-            if g.shape != variable_shape(variable):
-                raise Unsuitable
             found[variable] = g
             for i, _, part in self.send(equation, g):
                 if (equation, i) not in fixed.parts:

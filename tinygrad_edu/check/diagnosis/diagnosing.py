@@ -83,7 +83,7 @@ def _mistake(
         names = [name for name in names if name in there.names]
     assert finding.variable is not None
     assert finding.expected is not None
-    line = None if finding.where == "the loss" else right_line(e, e.targets.get(finding.where, finding.variable))
+    line = right_line(e, e.targets.get(finding.where, finding.variable))
     mine = yours[finding.name]
     if not names:
         layer = e.layer_of(finding.variable)
@@ -184,14 +184,15 @@ def _two_losses(
     if of_gradient is None:
         says = f"Your value is {value:.6g}, {_times(e, ratio)} that of this graph, {true:.6g}."
         return [*mistakes, Mistake("the loss", "the loss", ("value of another loss",), "certain", says)]
+    if right:
+        remark = f"Your value is that of this loss, your gradient is not: {TWO}."
+        return [m._replace(remark=f"{m.remark} {remark}".strip()) if m is mistakes[0] else m for m in mistakes]
     says = (
         f"Your value, {value:.6g}, is {_times(e, ratio)} that of this graph's loss, {true:.6g}; your gradient is "
-        f"{_times(e, of_gradient)} that of this loss. A check by differences of this value would fail, and a step that "
-        "suits the one does not suit the other."
+        f"{_times(e, of_gradient)} that of this loss. Differences of this value will not agree with this gradient, and "
+        "a learning rate that suits the one does not suit the other."
     )
-    mistake = Mistake("the loss", "the loss", (TWO,), "certain", says)
-    rest = [m for m in mistakes if m.where != "the loss" and of_gradient == 1] if of_gradient == 1 else mistakes[1:]
-    return [mistake, *rest]
+    return [*mistakes, Mistake("the loss", "the loss", (TWO,), "certain", says)]
 
 
 def _common_factor(e: Evidence, yours: Mapping[str, Array], rtol: float) -> float | None:

@@ -126,8 +126,9 @@ def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
     if W.size < 2 or size == 0:
         return
     rate = float(np.sum((yours - bare) * W)) / size
-    kind = "another rate" if has else "extra"
     right = float(np.sum((e.sweep.totals[variable] - bare) * W)) / size
+    if abs(rate) <= 1e-9 * abs(right):
+        return  # missing, and that was said
     why = (
         f"Yours contains {rate:.6g} W, where the penalty in the loss gives {right:.6g} W."
         if has
@@ -145,7 +146,7 @@ def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
             for x in group
             if x in e.sweep.totals
         }
-        name = "weight decay extra" if not has else f"weight decay with {kind}"
+        name = "weight decay with another rate" if has else "weight decay extra"
         yield Guess(name, why, None if len(totals) > 1 else variable, Change(totals=totals))
 
 

@@ -59,7 +59,10 @@ class Step:
 
     def apply(self, x: Array) -> Array:
         """The function at this step, applied to something else."""
-        return np.asarray(self.equation.op.forward(x, **self.equation.params))
+        args = list(self.args[: len(self.equation.operands)])
+        args[self.i] = x
+        y = self.equation.op.forward(*args, **self.equation.params)
+        return np.asarray(y if self.equation.op.residual is None else y[0])
 
     @property
     def x(self) -> Array:
@@ -104,7 +107,7 @@ def guesses(table: Iterable[Hypothesis], step: Step) -> Iterator[Guess]:
         try:
             with np.errstate(all="ignore"):
                 predicted = hypothesis.predict(step)
-                arrays = [predicted] if predicted is None or isinstance(predicted, np.ndarray) else list(predicted)
+                arrays = [predicted] if predicted is None or isinstance(predicted, np.ndarray | np.generic) else list(predicted)
         except ValueError:  # the shapes do not fit: nobody can make this mistake here
             continue
         for array in arrays:

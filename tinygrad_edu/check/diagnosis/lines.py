@@ -61,8 +61,13 @@ def _delta_line(e: Evidence, layer: Layer) -> str | None:
     if len(users) != 1:
         return None
     made = users[0][0]
-    slope = SLOPES.get(made.op.name, f"{made.op.name}'(U)")
     H = made.target
+    if made.op.name == "standardize":
+        g, axis = e.gradient(H), made.params.get("axis")
+        return f"{name} = r * (g - g.mean({axis}) - Z * (g * Z).mean({axis})), r = 1 / sqrt(var + eps), g = {g}"
+    if np.shape(H.value) != np.shape(layer.U.value) or len(made.variables) != 1:
+        return None
+    slope = SLOPES.get(made.op.name, f"{made.op.name}'(U)")
     symbols = {"U": e.symbol(layer.U), "H": e.symbol(H)}
     slope = "".join(symbols.get(c, c) for c in slope)
     at = next((o for o in e.outputs if o.v is H), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, LOG_SOFTMAX, SOFTMA
 from tinygrad_edu.check.diagnosis.sums import BIAS, BROADCAST, cuts, joins, summed_axes
 from tinygrad_edu.program import Variable
 
-__all__ = ["Finding", "find", "matches"]
+__all__ = ["Finding", "find", "fitting", "matches", "roundings"]
 
 
 @dataclass(eq=False)
@@ -43,9 +43,17 @@ class Finding:
         return list(dict.fromkeys(guess.name for guess in self.candidates if guess.name))
 
 
-def matches(yours: Array, predicted: Array, rtol: float) -> bool:
-    """Do they agree, but for axes of size one?"""
-    return fitting(yours.shape, predicted.shape) and relative_error(yours.reshape(predicted.shape), predicted) <= rtol
+def matches(yours: Array, predicted: Array, rtol: float, noise: float = 0.0) -> bool:
+    """Do they agree, but for axes of size one, and for roundings of this size?"""
+    if not fitting(yours.shape, predicted.shape):
+        return False
+    yours = yours.reshape(predicted.shape)
+    return relative_error(yours, predicted) <= rtol or bool(np.abs(yours - predicted).max(initial=0) <= noise)
+
+
+def roundings(magnitude: float, rtol: float) -> float:
+    """How far two right results may lie apart, since the numbers of this size that were added up were rounded."""
+    return 100 * float(np.finfo(np.float64 if rtol < 1e-7 else np.float32).eps) * magnitude
 
 
 def fitting(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -57,6 +65,7 @@ def find(e: Evidence, yours: Mapping[str, Array], rtol: float) -> list[Finding]:
     """The mistakes in gradients, in the order of the sweep, each taken to be made upon those before it."""
     given = {name: yours[name] for name in e.targets if name in yours}
     variables = {name: e.targets[name] for name in given}
+    noise = {name: roundings(e.sweep.magnitude(x), rtol) for name, x in variables.items()}
     original = e.sweep
     findings: list[Finding] = []
     done: set[str] = set()
@@ -65,18 +74,18 @@ def find(e: Evidence, yours: Mapping[str, Array], rtol: float) -> list[Finding]:
             wrong = [
                 name
                 for name in _in_order(e, given)
-                if name not in done and not matches(given[name], _total(e, variables[name]), rtol)
+                if name not in done and not matches(given[name], _total(e, variables[name]), rtol, noise[name])
             ]
             if not wrong or len(findings) >= MOST:
                 return findings
-            finding, change = _explain(e, wrong, given, variables, rtol, done)
+            finding, change = _explain(e, wrong, given, variables, rtol, noise, done)
             finding.variable, finding.expected = variables[wrong[0]], _total(e, variables[wrong[0]])
             findings.append(finding)
             done.update([finding.name])
             if change is not None:
                 e.sweep = e.sweep.after(change)
                 finding.follows = [
-                    name for name in wrong if name != finding.name and matches(given[name], _total(e, variables[name]), rtol)
+                    name for name in wrong if name != finding.name and matches(given[name], _total(e, variables[name]), rtol, noise[name])
                 ]
     finally:
         e.sweep = original
@@ -106,6 +115,7 @@ def _explain(
     given: Mapping[str, Array],
     variables: Mapping[str, Variable],
     rtol: float,
+    noise: Mapping[str, float],
     done: set[str],
 ) -> tuple[Finding, Change | None]:
     """The candidates for the first of the gradients that are wrong, and the change that goes on with it."""
@@ -120,7 +130,7 @@ def _explain(
         for guess in tried:
             try:
                 new = e.sweep.changed(guess.change, first)
-                if first not in new or not matches(mine, new[first], rtol):
+                if first not in new or not matches(mine, new[first], rtol, noise[name]):
                     continue
                 new = e.sweep.changed(guess.change)
             except (Unsuitable, ValueError):  # a shape with which nobody could go on: then it ends here
@@ -128,8 +138,8 @@ def _explain(
                 if own is None or not matches(mine, own, rtol):
                     continue
                 new = {first: own}
-            broken = sum(variables[x] in new and not matches(given[x], new[variables[x]], rtol) for x in right)
-            explained = sum(variables[x] in new and matches(given[x], new[variables[x]], rtol) for x in wrong)
+            broken = sum(variables[x] in new and not matches(given[x], new[variables[x]], rtol, noise[x]) for x in right)
+            explained = sum(variables[x] in new and matches(given[x], new[variables[x]], rtol, noise[x]) for x in wrong)
             fits.append((broken, -explained, guess))
         return fits
 
@@ -142,7 +152,10 @@ def _explain(
         return Finding(name, name), change
     best = min((broken, explained) for broken, explained, _ in fits)
     chosen = [guess for broken, explained, guess in fits if (broken, explained) == best]
-    where = next((_place(e, guess.where, variables) for guess in chosen if guess.where is not None), "the loss")
+    special = [guess for guess in chosen if not guess.name.startswith("branch")]
+    chosen = special or chosen  # whoever cuts a path overwrites a branch, too; the special name says more
+    places = [_place(e, guess.where, variables) for guess in chosen if guess.where is not None]
+    where = places[0] if places else _everywhere(e, chosen[0])
     if best[0]:  # what is made from it is right: the mistake is in this gradient alone, as it was handed in
         return Finding(name, name, chosen, elsewhere=True), None
     try:
@@ -186,6 +199,14 @@ def _unknown_scale(e: Evidence, first: Variable, mine: Array, known: set[Variabl
             where = None if variable is e.sweep.root else variable
             change = Change(totals={variable: c * e.sweep.totals[variable]})
             yield Guess("", f"scale {c:.6g}, the same for all entries", where, change)
+
+
+def _everywhere(e: Evidence, guess: Guess) -> str:
+    """Where a mistake is made that is no single gradient's."""
+    changed = set(guess.change.totals)
+    if changed and changed <= set(e.parameters):
+        return "the weights" if changed <= set(e.weights) else "the parameters"
+    return "the loss"
 
 
 def _own(guess: Guess, first: Variable) -> Array | None:
@@ -265,6 +286,8 @@ def _at(e: Evidence, edge: Edge, first: Variable, mine: Array) -> Iterator[Guess
         table += MULTIPLY
     if operation not in ("linear", "matmul", "softmax", "standardize", "log_softmax") and is_elementwise(step):
         table += ELEMENTWISE
+    if operation == "scale_and_shift" and i == 1:
+        step = replace(step, raw=step.g * step.args[0])  # its rule multiplies and sums at once
     if summed_axes(step) or step.raw.shape != step.true.shape:
         table += BIAS if variable in e.biases else BROADCAST
     yield from guesses(table, step)
