@@ -100,7 +100,9 @@ def outcome(comparison: Any, name: str) -> tuple[str, str]:
 
 def cases(seeds: int) -> Iterator[tuple[str, str, str, str, int, Any, Any, Any]]:
     """Network, activation, loss, mistake ("" for none), seed, function, graph, arguments."""
-    for (network, (sizes, n)), phi, loss in itertools.product(NETWORKS.items(), ("relu", "tanh", "sigmoid"), OUTCOME_LOSSES):
+    for (network, (sizes, n)), phi, loss in itertools.product(
+        NETWORKS.items(), ("relu", "tanh", "sigmoid"), OUTCOME_LOSSES
+    ):
         if loss == "ce" and sizes[-1] == 1:
             sizes = (*sizes[:-1], 2)
         for seed in range(seeds):

@@ -1,4 +1,4 @@
-"""Backward passes as people write them, as source, and the mistakes that people make in them, as changes of that source.
+"""Backward passes as people write them, as source, and the mistakes that people make, as changes of that source.
 
 Nothing of the package is used here: the source is an independent witness.
 """
@@ -88,6 +88,7 @@ def mistakes(case: Case) -> dict[str, dict[str, str]]:
     C, phi = case.sizes[-1], case.phi
     D, H, U = f"d{last}", f"H{i}", f"U{i}"
     after = i + 1  # the layer that H_i goes into
+    end = case.right()["end"]
     ends = [f"{kind}{k}" for k in range(1, last + 1) for kind in ("dW", "db")]
     found: dict[str, dict[str, str]] = {
         "sign": {D: f"{D} = (t - y) / {count}{tail}"},
@@ -101,8 +102,8 @@ def mistakes(case: Case) -> dict[str, dict[str, str]]:
         "bias averaged over the batch": {f"db{i}": f"db{i} = d{i}.mean(axis=0)"},
         "activation derivative missing": {f"d{i}": f"d{i} = dH{i}"},
         "forgot minus target": {D: f"{D} = y / {count}{tail}"},
-        "weight decay extra": {"end": "\n".join(f"dW{k} = dW{k} + 0.03 * W{k}" for k in range(1, last + 1)) + "\n" + case.right()["end"]},
-        "accumulated twice or not zeroed": {"end": "\n".join(f"{key} = {key} + {key}" for key in ends) + "\n" + case.right()["end"]},
+        "weight decay extra": {"end": "\n".join(f"dW{k} = dW{k} + 0.03 * W{k}" for k in range(1, last + 1)) + "\n" + end},
+        "accumulated twice or not zeroed": {"end": "\n".join(f"{key} = {key} + {key}" for key in ends) + "\n" + end},
         "first sample only": {f"dW{i}": f"dW{i} = np.outer({f'H{i - 1}' if i > 1 else 'X'}[0], d{i}[0])"},
         "outer product of sums": {f"dW{after}": f"dW{after} = np.outer({H}.sum(axis=0), d{after}.sum(axis=0))"},
         "stale values after an update": {
@@ -225,7 +226,7 @@ SPECIAL_MISTAKES = [
     ("residual", "branch overwritten instead of added", "dH1 = dS + d2 @ W2.T", "dH1 = dS"),
     ("decay", "weight decay missing", " + 0.1 * W", " + 0 * W"),
     ("decay", "weight decay with another rate", " + 0.1 * W", " + 0.05 * W"),
-    ("norm", "normalisation statistics held constant", "r * (dZ - dZ.mean(axis=0) - Z * (dZ * Z).mean(axis=0))", "r * dZ"),
+    ("norm", "normalisation statistics held constant", " - dZ.mean(axis=0) - Z * (dZ * Z).mean(axis=0)", ""),
     ("norm", "broadcast axis kept", "dgain = (g * Z).sum(axis=0)", "dgain = g * Z"),
     ("norm", "broadcast axis lost", "dgain = (g * Z).sum(axis=0)", "dgain = (g * Z).sum(axis=1)"),
     ("maximum", "path through the maximum cut", "dE = dH / m + dm * (E == m)", "dE = dH / m"),

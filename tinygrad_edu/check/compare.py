@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_edu.check.agreement import Array, floats, relative_error
-from tinygrad_edu.check.diagnosis.calling import Answer, answer_of, can_be_called, caller
+from tinygrad_edu.check.diagnosis.calling import Answer, answer_of, caller, can_be_called
 from tinygrad_edu.check.diagnosis.diagnosing import diagnose
 from tinygrad_edu.check.diagnosis.evidence import Evidence, evidence_of
 from tinygrad_edu.check.diagnosis.naming import matched_names
@@ -250,8 +250,11 @@ def _with_graph(
     if strange:
         raise ValueError(f"compare_gradients: updated has {', '.join(strange)}, which the graph does not know")
     wrong = {row.name for row in rows if not row.ok}
-    suspect = yours if wrong & set(yours) else {}
-    diagnosis = diagnose(e, suspect or yours, rtol, call, answer.value, moved) if suspect or told else Diagnosis()
+    suspect = wrong & set(yours)
+    columns = convention == "columns"
+    diagnosis = Diagnosis()
+    if suspect or told:
+        diagnosis = diagnose(e, yours, rtol, call, answer.value, moved, columns)
     return Comparison(tuple(_explained(row, diagnosis) for row in rows), rtol, diagnosis)
 
 
@@ -281,18 +284,14 @@ def _explained(row: Row, diagnosis: Diagnosis) -> Row:
     for mistake in diagnosis.mistakes:
         if mistake.name == row.name:
             if mistake.where != row.name and mistake.where not in WHOLE:
-                return row._replace(note=f"follows from {mistake.where}: {_short(mistake)}")
-            return row._replace(note=_short(mistake))
+                return row._replace(note=f"follows from {mistake.where}: {mistake.title}")
+            return row._replace(note=mistake.title)
     for mistake in diagnosis.mistakes:
         if row.name in mistake.follows:
             if mistake.where in WHOLE:
                 return row._replace(note=f"as {mistake.name}")
             return row._replace(note=f"follows from {mistake.where}")
     return row
-
-
-def _short(mistake: Mistake) -> str:
-    return mistake.title if mistake.names else mistake.says
 
 
 def _row(name: str, yours: Array | None, true: Array | None, rtol: float, magnitude: float = 0.0) -> Row:

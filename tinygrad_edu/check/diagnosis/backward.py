@@ -105,7 +105,7 @@ class Sweep:
                 yield i, np.asarray(raw), np.asarray(fit(raw, np.asarray(args[i]), equation.op))
 
     def magnitude(self, variable: Variable) -> float:
-        """How large the numbers are that a gradient is added up from: their roundings are in it, even if they cancel."""
+        """How large the numbers are that a gradient is a sum of: it has their roundings, even if they cancel."""
         total = 0.0
         with np.errstate(all="ignore"):
             for edge in self.uses.get(variable, []):

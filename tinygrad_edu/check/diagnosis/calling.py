@@ -28,8 +28,10 @@ class Answer:
 
 def can_be_called(manual: Any) -> bool:
     """Is this a function, or has it a method `backward`, rather than being the gradients themselves?"""
-    return not isinstance(manual, Mapping) and not hasattr(manual, "named") and (
-        callable(manual) or callable(getattr(manual, "backward", None))
+    return (
+        not isinstance(manual, Mapping)
+        and not hasattr(manual, "named")
+        and (callable(manual) or callable(getattr(manual, "backward", None)))
     )
 
 

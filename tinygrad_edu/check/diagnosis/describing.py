@@ -69,11 +69,6 @@ def _phrases(
         yield "zero everywhere"
     if not true.any():
         yield "should be zero everywhere"
-    error = relative_error(mine, true)
-    if error < 3e-6:
-        yield (
-            f"right to {-np.log10(error):.0f} digits: roundings of float32? Compute in float64, or compare with rtol=1e-5"
-        )
     wrong = np.abs(mine - true) > rtol * max(float(np.abs(mine).max()), float(np.abs(true).max()))
     yield from _scales(mine, true, rtol, close)
     yield from _rearranged(mine, true, close)
@@ -82,17 +77,19 @@ def _phrases(
         for mask, sign in ((U < 0, "<"), (U > 0, ">")):
             if 0 < mask.sum() < mask.size and not (wrong & ~mask).any():
                 where = "everywhere there" if (wrong | ~mask).all() else "there"
-                yield f"differs only where {name} {sign} 0{_ratio(mine, true, wrong)} ({int(wrong.sum())} entries, {where})"
+                how = _ratio(mine, true, wrong)
+                yield f"differs only where {name} {sign} 0{how} ({int(wrong.sum())} entries, {where})"
     yield from _some_rows(mine, true, wrong)
     if wrong.sum() <= max(1, wrong.size // 4) and wrong.size > 1:
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        shown = f"at {_place(at)}: {mine[at]:.6g} instead of {true[at]:.6g}"
-        yield f"differs in {int(wrong.sum())} of {wrong.size} entries only{_ratio(mine, true, wrong)}, {'first ' if wrong.sum() > 1 else ''}{shown}"
+        first = "first " if wrong.sum() > 1 else ""
+        shown = f"{first}at {_place(at)}: {mine[at]:.6g} instead of {true[at]:.6g}"
+        yield f"differs in {int(wrong.sum())} of {wrong.size} entries only{_ratio(mine, true, wrong)}, {shown}"
     cosine = float(np.sum(mine * true) / (np.linalg.norm(mine) * np.linalg.norm(true)))
     signs = float(np.mean(np.sign(mine) == np.sign(true)))
     yield (
-        f"no pattern that has a name here: {int(wrong.sum())} of {wrong.size} entries differ, {signs:.0%} have the right "
-        f"sign, the cosine with the true one is {cosine:.2f}"
+        f"no pattern that has a name here: {int(wrong.sum())} of {wrong.size} entries differ, {signs:.0%} have the "
+        f"right sign, the cosine with the true one is {cosine:.2f}"
     )
 
 
@@ -115,10 +112,17 @@ def _scales(mine: Array, true: Array, rtol: float, close: object) -> Iterator[st
     tolerance = max(rtol, 1e-12) * max(float(np.abs(mine).max()), float(np.abs(true).max()))
     c = _least_squares(mine, true, None)
     if np.abs(mine - c * true).max() <= tolerance:
-        yield f"scale {float(c):.6g}, the same for all entries"
+        length = ": its length is 1, it was normalised" if np.isclose(np.linalg.norm(mine), 1, rtol=1e-9) else ""
+        yield f"scale {float(c):.6g}, the same for all entries{length}"
     d = mine - true
     if np.ptp(d) <= tolerance:
         yield f"{float(d.flat[0]):+.6g} in every entry"
+    if np.ptp(np.abs(d)) <= tolerance:
+        yield f"{float(np.abs(d).flat[0]):.6g} added to some entries, and subtracted from the others"
+    top = float(np.abs(mine).max())
+    cut = np.abs(true) > top * (1 + 1e-12)
+    if cut.sum() > 1 and np.abs(mine - np.clip(true, -top, top)).max() <= tolerance:
+        yield f"clipped at {top:.6g}: {int(cut.sum())} of {true.size} entries are larger"
     if true.ndim == 2 and min(true.shape) > 1:
         for axis, of in ((1, "row"), (0, "column")):
             c = _least_squares(mine, true, axis)
@@ -130,10 +134,9 @@ def _scales(mine: Array, true: Array, rtol: float, close: object) -> Iterator[st
         for axis, of in ((1, "row"), (0, "column")):
             if np.ptp(d, axis=axis).max() <= tolerance:
                 yield f"a constant added to each {of}: {_list(np.take(d, 0, axis=axis))}"
-        if relative_error(np.abs(mine), np.abs(true)) <= rtol:
-            yield f"the right numbers, but {int((np.sign(mine) != np.sign(true)).sum())} of {true.size} with the wrong sign"
-    elif relative_error(np.abs(mine), np.abs(true)) <= rtol:
-        yield f"the right numbers, but {int((np.sign(mine) != np.sign(true)).sum())} of {true.size} with the wrong sign"
+    if relative_error(np.abs(mine), np.abs(true)) <= rtol:
+        signs = int((np.sign(mine) != np.sign(true)).sum())
+        yield f"the right numbers, but {signs} of {true.size} with the wrong sign"
 
 
 def _least_squares(mine: Array, true: Array, axis: int | None) -> Array:

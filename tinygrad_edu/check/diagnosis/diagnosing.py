@@ -1,4 +1,4 @@
-"""From gradients by hand and a recorded loss to a Diagnosis: search, probe, and say what was found and how sure it is."""
+"""From gradients by hand and a recorded loss to a Diagnosis: search, probe, say what was found and how sure it is."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tinygrad_edu.check.diagnosis.lines import right_line
 from tinygrad_edu.check.diagnosis.naming import matched_names
 from tinygrad_edu.check.diagnosis.probing import Probe, probes
 from tinygrad_edu.check.diagnosis.report import Diagnosis, Mistake
-from tinygrad_edu.check.diagnosis.search import Finding, find, matches
+from tinygrad_edu.check.diagnosis.search import Finding, find, fitting, matches
 from tinygrad_edu.check.diagnosis.updating import wrong_updates
 from tinygrad_edu.program import Variable
 
 __all__ = ["diagnose"]
 
+SEEN = "this is what is seen; no mistake that is known here yields these numbers"
 Call = Callable[[Mapping[Variable, Any]], Answer]
 
 
@@ -31,15 +32,24 @@ def diagnose(
     call: Call | None = None,
     value: float | None = None,
     updated: Mapping[str, Array] | None = None,
+    columns: bool = False,
 ) -> Diagnosis:
     """The mistakes in `yours`, gradients under the names of `e.targets`.
 
     `call` computes them anew from other inputs, for a probe; `value` is the loss that was handed in with them;
-    `updated` are parameters after a step.
+    `updated` are parameters after a step.  `columns` is how the right lines are written.
     """
     findings = find(e, yours, rtol)
-    probe, probed = _probe(e, call, rtol) if findings and call is not None else (None, [])
-    mistakes = [_mistake(e, finding, yours, rtol, probe, probed) for finding in findings]
+    probe, there, probed = _probe(e, call, rtol) if findings and call is not None else (None, e, [])
+    if not findings:
+        mistakes = []
+    elif (rounded := _roundings_only(e, yours, rtol)) is not None:
+        mistakes = [rounded]
+    elif probe is not None and not all(f.names for f in findings) and 0 < len(probed) <= len(findings):
+        known = {name for finding in findings for name in finding.names}
+        mistakes = [_mistake(there, _only(finding, known), rtol, columns, probe, probed) for finding in probed]
+    else:
+        mistakes = [_mistake(e, finding, rtol, columns, probe, probed) for finding in findings]
     if call is not None:
         mistakes += _not_zeroed(e, call, mistakes)
     if value is not None:
@@ -55,7 +65,31 @@ def given_names(e: Evidence, answer: Answer) -> dict[str, Array]:
     return {names[name]: array for name, array in answer.gradients.items() if name in names}
 
 
-def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, list[Finding]]:
+def _only(finding: Finding, names: set[str]) -> Finding:
+    """A finding on the probe without the names that do not fit on the data: there they were a coincidence."""
+    finding.candidates = [guess for guess in finding.candidates if not guess.name or guess.name in names]
+    return finding
+
+
+def _roundings_only(e: Evidence, yours: Mapping[str, Array], rtol: float) -> Mistake | None:
+    """Are all gradients right to six digits or more?  Then no derivation is wrong."""
+    errors = {}
+    for name, mine in yours.items():
+        true = e.sweep.totals.get(e.targets[name])
+        if true is None or not fitting(mine.shape, true.shape):
+            return None
+        errors[name] = relative_error(mine.reshape(true.shape), true)
+    worst = max(errors, key=lambda name: errors[name])
+    if errors[worst] > 3e-6:
+        return None
+    says = (
+        f"All are right to {-np.log10(errors[worst]):.0f} digits or more, which is not {rtol:g}: roundings of float32, "
+        "or a small number added to a denominator or a logarithm? Compute in float64, or compare with rtol=1e-5."
+    )
+    return Mistake(worst, "all gradients", (), SEEN, says, follows=tuple(x for x in errors if x != worst))
+
+
+def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, Evidence, list[Finding]]:
     """The first probe on which the function runs, and what is wrong there."""
     for probe in probes(e):
         try:
@@ -68,12 +102,12 @@ def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, list[Fin
             continue
         found = find(there, yours, rtol)
         if found:
-            return probe, found
-    return None, []
+            return probe, there, found
+    return None, e, []
 
 
 def _mistake(
-    e: Evidence, finding: Finding, yours: Mapping[str, Array], rtol: float, probe: Probe | None, probed: list[Finding]
+    e: Evidence, finding: Finding, rtol: float, columns: bool, probe: Probe | None, probed: Sequence[Finding]
 ) -> Mistake:
     """A finding in words, its candidates narrowed down to those that fit on the probe, too."""
     names = finding.names
@@ -83,18 +117,12 @@ def _mistake(
         names = [name for name in names if name in there.names]
     assert finding.variable is not None
     assert finding.expected is not None
-    line = right_line(e, e.targets.get(finding.where, finding.variable))
-    mine = yours[finding.name]
+    line = right_line(e, e.targets.get(finding.where, finding.variable), columns)
     if not names:
-        layer = e.layer_of(finding.variable)
-        activation = (e.symbol(finding.variable), e.of(finding.variable)) if layer and finding.variable is layer.U else None
-        others = {name: e.sweep.totals[x] for name, x in e.targets.items() if name != finding.name and x in e.sweep.totals}
-        says = next((guess.why for guess in finding.candidates), None) or describe(
-            mine, finding.expected, rtol, others, activation
-        )
-        if finding.where == "the loss":
-            says += ", for every gradient"
-        return Mistake(finding.name, finding.where, (), "described, not named", says, line, tuple(finding.follows))
+        says = next((guess.why for guess in finding.candidates), None) or _described(e, finding, rtol)
+        if finding in probed and probe is not None:
+            says += f" (on a probe: {probe.words})"
+        return Mistake(finding.name, finding.where, (), SEEN, says, line, tuple(finding.follows))
     why = next(guess.why for guess in finding.candidates if guess.name == names[0])
     remark = ""
     if len(names) > 1:
@@ -108,6 +136,26 @@ def _mistake(
     if finding.elsewhere:
         remark = f"{remark} What is made from {finding.name} is right: the mistake is in this one alone.".strip()
     return Mistake(finding.name, finding.where, tuple(names), sure, why, line, tuple(finding.follows), remark)
+
+
+def _described(e: Evidence, finding: Finding, rtol: float) -> str:
+    """What can be seen of a gradient that no mistake in the tables explains."""
+    variable, mine, true = finding.variable, finding.mine, finding.expected
+    assert variable is not None
+    assert mine is not None
+    assert true is not None
+    layer = e.layer_of(variable)
+    inside = layer is not None and variable is layer.U
+    others = {name: e.sweep.totals[x] for name, x in e.targets.items() if x is not variable and x in e.sweep.totals}
+    if finding.variable is not e.targets[finding.name]:
+        rtol = max(rtol, 1e-8)  # it was solved for
+    seen = describe(mine, true, rtol, others, (e.symbol(variable), e.of(variable)) if inside else None)
+    output = next((o for o in e.outputs if o.v is variable), None)
+    if output is not None and mine.shape == true.shape and np.isfinite(mine).all() and seen.startswith("no pattern"):
+        target = describe(output.a - mine / output.k, output.t, 1e-8)
+        if not target.startswith("no pattern"):
+            seen = f"as if the targets were others: {target}"
+    return f"{finding.where}, which {finding.name} tells: {seen}" if variable is not e.targets[finding.name] else seen
 
 
 def _counterpart(finding: Finding, probed: Sequence[Finding]) -> Finding | None:
@@ -143,9 +191,11 @@ def _not_zeroed(e: Evidence, call: Call, mistakes: Sequence[Mistake]) -> list[Mi
     first, second = (given_names(e, call(e.values)) for _ in range(2))
     for name, before in first.items():
         after = second.get(name)
-        if after is None or after.shape != before.shape or relative_error(after, before) <= 1e-12:
+        if after is None or after.shape != before.shape or np.array_equal(after, before, equal_nan=True):
             continue
-        says = f"Called twice with the same inputs, it returns another {name} the second time: {describe(after, before)}."
+        says = (
+            f"Called twice with the same inputs, it returns another {name} the second time: {describe(after, before)}."
+        )
         names = () if name not in second or not _grows(before, after) else ("accumulated twice or not zeroed",)
         line = "set all gradients to zero before each sweep"
         return [Mistake(name, name, names, "certain: it was called twice", says, line)]
@@ -177,7 +227,9 @@ def _two_losses(
         if not mistakes:
             return mistakes
         first = mistakes[0]
-        remark = f"Your value is {_times(e, ratio)} that of this graph, as your gradient is: both are of one other loss."
+        remark = (
+            f"Your value is {_times(e, ratio)} that of this graph, as your gradient is: both are of one other loss."
+        )
         return [first._replace(remark=f"{first.remark} {remark}".strip()), *mistakes[1:]]
     if of_gradient is None and right:
         return mistakes

@@ -81,7 +81,10 @@ def constants(e: Evidence, at_parameter: bool) -> list[tuple[float, str, str]]:
     """Factors that mistakes have: the number, the mistake's name, and why it is one."""
     n, C = float(e.n), float(e.classes)
     whole = "the 1/n of the loss" if e.mean else "the loss is a sum, so there is no 1/n"
-    found = [(2.0, "factor 2", "d(u^2)/du = 2u, and the 1/2 of the loss is there to cancel the 2."), (0.5, "factor 2", "d(u^2)/du = 2u, unless a 1/2 in the loss cancels the 2.")]
+    found = [
+        (2.0, "factor 2", "d(u^2)/du = 2u, and the 1/2 of the loss is there to cancel the 2."),
+        (0.5, "factor 2", "d(u^2)/du = 2u, unless a 1/2 in the loss cancels the 2."),
+    ]
     if n > 1:
         if e.mean:
             found.append((n, "missing 1/n", "The loss is a mean over n samples; its gradient is one, too."))
@@ -91,12 +94,22 @@ def constants(e: Evidence, at_parameter: bool) -> list[tuple[float, str, str]]:
             found.append((n, "n times too large", f"Multiplied by n, but {whole}."))
     if C > 1:
         found.append((1 / C, "mean over classes too", "The loss is divided by the number of samples, not of numbers."))
-        found.append((C, "missing mean over classes", "This loss is a mean over all numbers, classes or outputs included."))
+        found.append(
+            (C, "missing mean over classes", "This loss is a mean over all numbers, classes or outputs included.")
+        )
         if e.mean and n > 1:
             found.append((n * C, "missing 1/n", "The loss is a mean over all n C numbers; so is its gradient."))
-            found.append((1 / (n * C), "1/n twice", "The 1/n of the loss is in delta already; it must not come in again."))
+            found.append(
+                (1 / (n * C), "1/n twice", "The 1/n of the loss is in delta already; it must not come in again.")
+            )
     if at_parameter:
-        found.append((2.0, "accumulated twice or not zeroed", "Set gradients to zero before each sweep, and add each contribution once."))
+        found.append(
+            (
+                2.0,
+                "accumulated twice or not zeroed",
+                "Set gradients to zero before each sweep, and add each contribution once.",
+            )
+        )
     sign = "Gradients point uphill: of (a - t)^2/2 it is a - t. Descent subtracts them, later."
     signed = [(-1.0, "sign", sign)]
     signed += [(-c, f"sign, and {name}", why) for c, name, why in found]
@@ -107,7 +120,7 @@ def constants(e: Evidence, at_parameter: bool) -> list[tuple[float, str, str]]:
 
 
 def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
-    """lambda W, the gradient of lambda/2 ||W||^2: added though the loss has none, or missing, or with another lambda."""
+    """lambda W, the gradient of lambda/2 ||W||^2: added though the loss has none, missing, or with another lambda."""
     W = e.of(variable)
     if yours.shape != W.shape or variable not in e.sweep.totals:
         return
@@ -116,9 +129,7 @@ def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
     has = {x: edges for x, edges in has.items() if edges}
     if has:
         for group in (list(has), [variable]):
-            without = {
-                x: e.sweep.totals[x] - sum(e.sweep.parts[edge] for edge in has[x]) for x in group if x in has
-            }
+            without = {x: e.sweep.totals[x] - sum(e.sweep.parts[edge] for edge in has[x]) for x in group if x in has}
             why = "The loss contains a penalty on the weights: its gradient belongs to theirs."
             yield Guess("weight decay missing", why, None if len(without) > 1 else variable, Change(totals=without))
     bare = e.sweep.totals[variable] - sum((e.sweep.parts[edge] for edge in has.get(variable, [])), np.zeros(W.shape))
@@ -183,7 +194,9 @@ def _all_stale(e: Evidence, first: Step, rate: float) -> Change:
     change = Change()
     sweep = e.sweep
     for layer in reversed(e.layers):
-        edge = next((edge for edge in sweep.parts if layer.U is edge[0].target and layer.H is edge[0].operands[edge[1]]), None)
+        edge = next(
+            (edge for edge in sweep.parts if layer.U is edge[0].target and layer.H is edge[0].operands[edge[1]]), None
+        )
         if edge is None or layer.W is None or layer.W not in sweep.totals:
             continue
         if sweep.position[layer.U] > sweep.position[first.equation.target]:

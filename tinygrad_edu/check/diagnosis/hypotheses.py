@@ -107,7 +107,11 @@ def guesses(table: Iterable[Hypothesis], step: Step) -> Iterator[Guess]:
         try:
             with np.errstate(all="ignore"):
                 predicted = hypothesis.predict(step)
-                arrays = [predicted] if predicted is None or isinstance(predicted, np.ndarray | np.generic) else list(predicted)
+                arrays = (
+                    [predicted]
+                    if predicted is None or isinstance(predicted, np.ndarray | np.generic)
+                    else list(predicted)
+                )
         except ValueError:  # the shapes do not fit: nobody can make this mistake here
             continue
         for array in arrays:

@@ -19,7 +19,14 @@ _SUFFIX = re.compile(r"(?i)([._]grad(?:ient)?)$")
 
 def _plain(name: str) -> str:
     """A name in ASCII: subscripts and superscripts as digits, Greek letters written out."""
-    return unicodedata.normalize("NFKC", name).translate(_GREEK).replace(" ", "").replace("^", "").replace("{", "").replace("}", "")
+    return (
+        unicodedata.normalize("NFKC", name)
+        .translate(_GREEK)
+        .replace(" ", "")
+        .replace("^", "")
+        .replace("{", "")
+        .replace("}", "")
+    )
 
 
 def _spellings(e: Evidence) -> dict[str, Variable]:
@@ -66,16 +73,14 @@ def matched_names(e: Evidence, given: Iterable[str]) -> dict[str, str]:
     """
     spellings = _spellings(e)
     by_variable = {variable: name for name, variable in reversed(e.targets.items())}
-    exact = {name: name for name in e.targets}
-    for variable in e.program.variables():
-        if variable.named and variable in by_variable:
-            exact.setdefault(variable.name, by_variable[variable])
+    own = {x.name: x for x in e.program.variables() if x.named}  # the names that the tensors themselves have come first
     found: dict[str, str] = {}
     for name in given:
-        if name in exact:
-            found[name] = exact[name]
+        variable = own.get(name) or own.get(_PREFIX.sub("", _SUFFIX.sub("", _plain(name)), count=1))
+        if variable is None and name in e.targets:
+            found[name] = name
             continue
-        variable = _meant(_plain(name), spellings, e)
+        variable = variable or _meant(_plain(name), spellings, e)
         if variable is None or variable not in e.sweep.totals:
             continue
         if variable not in by_variable:  # dH1, dy, dX: not asked for, but as true as the others

@@ -129,6 +129,13 @@ def _first_sample(s: Step) -> Iterator[Array]:
         yield np.outer(H[-1], g[-1])
 
 
+def _left_out(s: Step) -> Iterator[Array]:
+    if (m := _matrices(s)) is not None and len(m[0]) > 2:
+        H, _, g = m
+        yield H[:-1].T @ g[:-1]
+        yield H[1:].T @ g[1:]
+
+
 def _sums(s: Step) -> Iterator[Array]:
     if (m := _matrices(s)) is not None:
         H, _, g = m
@@ -167,6 +174,11 @@ WEIGHT = [
         "first sample only",
         "W is used for every sample, and its gradient is the sum over all of them.",
         _first_sample,
+    ),
+    Hypothesis(
+        "one sample left out",
+        "W is used for every sample, and its gradient is the sum over all of them: the first or the last is missing.",
+        _left_out,
     ),
     Hypothesis(
         "outer product of sums",

@@ -38,12 +38,14 @@ class Mistake(NamedTuple):
     def title(self) -> str:
         """What it is, in a few words."""
         if not self.names:
-            return "not a mistake that has a name here"
+            return self.says
         return self.names[0] if len(self.names) == 1 else "one of: " + "; ".join(self.names)
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.title} ({self.sure})"]
-        lines += textwrap.wrap(self.says, 108)
+        if self.names:
+            lines = [f"{self.where}: {self.title} ({self.sure})", *textwrap.wrap(self.says, 108)]
+        else:
+            lines = [*textwrap.wrap(f"{self.where}: {self.says}", 110), f"({self.sure})"]
         if self.line:
             lines.append(f"right: {self.line}")
         lines += textwrap.wrap(self.remark, 108)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,6 +34,7 @@ class Finding:
     follows: list[str] = field(default_factory=list)
     error: float = 0.0
     variable: Variable | None = None  # the gradient's, and what it should be, given the mistakes before this one
+    mine: Array | None = None
     expected: Array | None = None
     elsewhere: bool = False  # is the mistake in this gradient only, since what is made from it is right?
 
@@ -63,7 +64,7 @@ def fitting(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 def find(e: Evidence, yours: Mapping[str, Array], rtol: float) -> list[Finding]:
     """The mistakes in gradients, in the order of the sweep, each taken to be made upon those before it."""
-    given = {name: yours[name] for name in e.targets if name in yours}
+    given = {name: _shaped(yours[name], np.shape(e.values[x])) for name, x in e.targets.items() if name in yours}
     variables = {name: e.targets[name] for name in given}
     noise = {name: roundings(e.sweep.magnitude(x), rtol) for name, x in variables.items()}
     original = e.sweep
@@ -79,16 +80,28 @@ def find(e: Evidence, yours: Mapping[str, Array], rtol: float) -> list[Finding]:
             if not wrong or len(findings) >= MOST:
                 return findings
             finding, change = _explain(e, wrong, given, variables, rtol, noise, done)
-            finding.variable, finding.expected = variables[wrong[0]], _total(e, variables[wrong[0]])
+            if finding.variable is None:
+                finding.variable, finding.mine = variables[finding.name], given[finding.name]
+            finding.expected = _total(e, finding.variable)
             findings.append(finding)
             done.update([finding.name])
             if change is not None:
                 e.sweep = e.sweep.after(change)
                 finding.follows = [
-                    name for name in wrong if name != finding.name and matches(given[name], _total(e, variables[name]), rtol, noise[name])
+                    name
+                    for name in wrong
+                    if name != finding.name and matches(given[name], _total(e, variables[name]), rtol, noise[name])
                 ]
     finally:
         e.sweep = original
+
+
+NEAR = 20  # places at which a constant factor is looked for, where there are no layers
+
+
+def _shaped(array: Array, shape: tuple[int, ...]) -> Array:
+    """An array without the axes of size one that only it has."""
+    return array.reshape(shape) if fitting(array.shape, shape) else array
 
 
 MOST = 20  # mistakes; whoever has made more begins with the first
@@ -138,17 +151,24 @@ def _explain(
                 if own is None or not matches(mine, own, rtol):
                     continue
                 new = {first: own}
-            broken = sum(variables[x] in new and not matches(given[x], new[variables[x]], rtol, noise[x]) for x in right)
+            broken = sum(
+                variables[x] in new and not matches(given[x], new[variables[x]], rtol, noise[x]) for x in right
+            )
             explained = sum(variables[x] in new and matches(given[x], new[variables[x]], rtol, noise[x]) for x in wrong)
             fits.append((broken, -explained, guess))
         return fits
 
-    everything = list(_guesses(e, first, mine, known))
-    fits = weighed(iter(everything)) or weighed(_multiples(e, first, mine, everything))
+    fits = weighed(_guesses(e, first, mine, known))
+    if not fits:  # a second pass, rather than to keep all these arrays
+        fits = weighed(_multiples(e, first, mine, _guesses(e, first, mine, known)))
     if not fits:
         fits = weighed(_unknown_scale(e, first, mine, known))
+    if not fits and (found := _implied(e, first, given, variables, noise, wrong, rtol)) is not None:
+        return found
     if not fits:
-        change = Change(totals={first: mine}) if first in e.made_by and mine.shape == np.shape(e.values[first]) else None
+        change = (
+            Change(totals={first: mine}) if first in e.made_by and mine.shape == np.shape(e.values[first]) else None
+        )
         return Finding(name, name), change
     best = min((broken, explained) for broken, explained, _ in fits)
     chosen = [guess for broken, explained, guess in fits if (broken, explained) == best]
@@ -166,9 +186,54 @@ def _explain(
     return Finding(name, where, chosen, error=relative_error(mine.reshape(predicted.shape), predicted)), change
 
 
-def _multiples(e: Evidence, first: Variable, mine: Array, tried: Sequence[Guess]) -> Iterator[Guess]:
+def _implied(
+    e: Evidence,
+    first: Variable,
+    given: Mapping[str, Array],
+    variables: Mapping[str, Variable],
+    noise: Mapping[str, float],
+    wrong: Sequence[str],
+    rtol: float,
+) -> tuple[Finding, Change] | None:
+    """A delta that nobody has shown, from the gradients that were made of it: H^T delta = dW and 1^T delta = db.
+
+    With fewer samples than features there is at most one, and that there is one shows where the mistake is.
+    """
+    layer = e.layer_of(first)
+    names = {x: name for name, x in variables.items()}
+    if layer is None or layer.W not in names or layer.U in names or layer.H is None or len(e.sweep.uses[layer.W]) > 1:
+        return None
+    H, dW = e.of(layer.H), given[names[layer.W]]
+    if H.ndim != 2 or dW.shape != np.shape(e.values[layer.W]) or dW.shape[0] != H.shape[1]:
+        return None
+    if not np.isfinite(dW).all():
+        return None
+    A, B = H.T, dW
+    if layer.b in names and given[names[layer.b]].size == dW.shape[1] and len(e.sweep.uses[layer.b]) == 1:
+        A, B = np.vstack([A, np.ones(len(H))]), np.vstack([dW, given[names[layer.b]].reshape(1, -1)])
+    if A.shape[0] <= A.shape[1]:
+        return None
+    delta, _, rank, singular = np.linalg.lstsq(A, B, rcond=None)
+    if rank < A.shape[1] or singular[-1] < 1e-4 * singular[0] or not matches(A @ delta, B, max(rtol, 1e-10)):
+        return None
+    where = e.gradient(layer.U)
+    finding = Finding(names[first], where, variable=layer.U, mine=delta)
+    # The true line computes dW from delta: a dW that was handed in is a little closer than one from the solution.
+    edges = {
+        edge: given[names[x]].reshape(np.shape(e.values[x]))
+        for x in (layer.W, layer.b)
+        if x in names
+        for edge in e.sweep.uses[x]
+    }
+    return finding, Change(edges, {layer.U: delta})
+
+
+def _multiples(e: Evidence, first: Variable, mine: Array, tried: Iterable[Guess]) -> Iterator[Guess]:
     """Two mistakes at once: one with a name, and a constant factor."""
+    plain = {name for ending in (True, False) for _, name, _ in constants(e, ending)}
     for guess in tried:
+        if guess.name in plain:
+            continue  # of constant factors enough products are known
         try:
             predicted = e.sweep.changed(guess.change, first).get(first)
         except (Unsuitable, ValueError):
@@ -198,7 +263,7 @@ def _unknown_scale(e: Evidence, first: Variable, mine: Array, known: set[Variabl
         if variable in behind and variable not in known:
             where = None if variable is e.sweep.root else variable
             change = Change(totals={variable: c * e.sweep.totals[variable]})
-            yield Guess("", f"scale {c:.6g}, the same for all entries", where, change)
+            yield Guess("", f"scale {c:.6g}{_written(c, e.n)}, the same for all entries", where, change)
 
 
 def _everywhere(e: Evidence, guess: Guess) -> str:
@@ -230,6 +295,13 @@ def _place(e: Evidence, variable: Variable, variables: Mapping[str, Variable]) -
             break
         variable = inner[0]
     return e.gradient(variable)
+
+
+def _written(c: float, n: int) -> str:
+    """A factor as one may have written it."""
+    forms = [(n / (n - 1), "n / (n - 1)"), ((n - 1) / n, "(n - 1) / n")] if n > 2 else []
+    forms += [(1 / np.log(2), "1 / log 2"), (np.log(2), "log 2"), (n**0.5, "sqrt(n)"), (n**-0.5, "1 / sqrt(n)")]
+    return next((f" = {text}" for number, text in forms if np.isclose(c, number, rtol=1e-9)), "")
 
 
 # ------------------------------------------------------------------------------------ where to look
@@ -298,17 +370,29 @@ def _scaled(e: Evidence, first: Variable, mine: Array, behind: Sequence[Variable
     places = [e.sweep.root, *(layer.U for layer in reversed(e.layers)), first]
     places = [x for x in dict.fromkeys(places) if x in behind and x in e.sweep.totals]
     if not e.layers:
-        places = [e.sweep.root, *(x for x in behind if x in e.sweep.totals and x is not e.sweep.root)]
+        places = list(dict.fromkeys([*places, *(x for x in behind[:NEAR] if x in e.sweep.totals)]))
+    true = _total(e, first)
+    if mine.shape != true.shape:
+        return
     bias = first in e.biases
     for variable in places:
+        where = None if variable is e.sweep.root else variable
+        total = e.sweep.totals[variable]
+        slope = e.sweep.changed(Change(totals={variable: 2 * total}), first).get(first, true) - true
+        square = float(np.sum(slope * slope))
+        if not 0 < square < np.inf:
+            continue
+        c = 1 + float(np.sum((mine - true) * slope)) / square
         ending = variable in e.parameters
         for factor, name, why in constants(e, ending):
             if bias and ending and name in ("1/n twice", "1/n too many", "mean over classes too"):
                 continue  # of a bias that is the average, which has a name of its own
-            where = None if variable is e.sweep.root else variable
-            yield Guess(name, why, where, Change(totals={variable: factor * e.sweep.totals[variable]}))
+            if np.isclose(c, factor, rtol=1e-3):
+                yield Guess(name, why, where, Change(totals={variable: factor * total}))
     if first in e.parameters and len(e.parameters) > 1:
         for factor, name, why in constants(e, True):
+            if name == "factor 2" and factor > 1:
+                continue  # of all parameters, while what they are made from is right: they were added up twice
             totals = {x: factor * e.sweep.totals[x] for x in e.parameters}
             yield Guess(name, why, None, Change(totals=totals))
             if len(e.weights) > 1 and first in e.weights:

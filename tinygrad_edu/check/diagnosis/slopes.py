@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from tinygrad_edu.check.agreement import Array
+from tinygrad_edu.check.diagnosis.evidence import sigmoid
 from tinygrad_edu.check.diagnosis.hypotheses import Hypothesis, Step
 
 __all__ = ["CUT", "ELEMENTWISE", "LOG_SOFTMAX", "SOFTMAX", "STANDARDIZE", "is_elementwise"]
@@ -32,6 +35,22 @@ def _at_the_activation(s: Step) -> Array:
 def _inverted(s: Step) -> Array | None:
     slope = _slope(s)
     return s.g * (slope == 0) if set(np.unique(slope)) == {0.0, 1.0} else None
+
+
+#: Derivatives as they are written, in terms of the activation y and the pre-activation x.
+WRITTEN: dict[str, list[Callable[[Array, Array], Array]]] = {
+    "relu": [lambda y, x: x > 0],
+    "sigmoid": [lambda y, x: y * (1 - y), lambda y, x: sigmoid(x) * (1 - sigmoid(x))],
+    "tanh": [lambda y, x: 1 - y**2, lambda y, x: 1 - np.tanh(x) ** 2],
+}
+
+
+def _other_activation(s: Step) -> Iterator[Array]:
+    if s.operation not in WRITTEN:
+        return
+    for name, slopes in WRITTEN.items():
+        if name != s.operation:
+            yield from (s.g * slope(s.y, s.x) for slope in slopes)
 
 
 def _is(s: Step, *names: str) -> bool:
@@ -84,6 +103,11 @@ ELEMENTWISE = [
         "The gradient is multiplied by phi'(U), not by H = phi(U) itself.",
         lambda s: None if _is(s, "sigmoid", "exp") else s.g * s.y,
     ),
+    Hypothesis(
+        "derivative of another activation",
+        "The derivative is that of the function of the forward pass: (u > 0) of relu, a (1 - a) of sigmoid, 1 - a^2 of tanh.",
+        _other_activation,
+    ),
 ]
 
 _JACOBIAN = "Each u_j moves every y_c: dy_c/du_j = y_c (1[c = j] - y_j)."
@@ -99,10 +123,10 @@ SOFTMAX = [
 ]
 
 LOG_SOFTMAX = [
+    Hypothesis("softmax diagonal only", f"{_JACOBIAN} Here only c = j was kept.", lambda s: s.g * (1 - np.exp(s.y))),
     Hypothesis(
-        "softmax diagonal only", f"{_JACOBIAN} Here only c = j was kept.", lambda s: s.g * (1 - np.exp(s.y))
+        "softmax Jacobian skipped", f"{_JACOBIAN} It is a factor of the chain rule.", lambda s: s.g / np.exp(s.y)
     ),
-    Hypothesis("softmax Jacobian skipped", f"{_JACOBIAN} It is a factor of the chain rule.", lambda s: s.g / np.exp(s.y)),
     Hypothesis(
         "path through the normaliser cut",
         "log y_c = u_c - log sum_j e^u_j: u_c is in the sum, too, and a gradient comes back through it.",
@@ -119,9 +143,7 @@ _MOVES = "Every x moves the mean and the variance of its group, and a gradient c
 
 STANDARDIZE = [
     Hypothesis("normalisation statistics held constant", _MOVES, lambda s: s.g * s.args[-1]),
-    Hypothesis(
-        "normalisation variance held constant", _MOVES, lambda s: s.args[-1] * (s.g - _mean_over(s, s.g))
-    ),
+    Hypothesis("normalisation variance held constant", _MOVES, lambda s: s.args[-1] * (s.g - _mean_over(s, s.g))),
     Hypothesis(
         "normalisation mean held constant",
         _MOVES,

@@ -83,10 +83,10 @@ def cuts(e: Evidence, above: list[Edge]) -> Iterator[Guess]:
     for name, why, operations in CUT:
         targets: list[Variable] = []
         for equation in dict.fromkeys(equation for equation, _ in above):
-            source = equation.variables[0] if equation.variables else None
-            statistic = equation.op.name in operations and source is not None
-            if statistic and len(e.sweep.uses.get(source, [])) + _elsewhere(e, source) > 1:
-                targets.append(equation.target)
+            if equation.op.name in operations and equation.variables:
+                source = equation.variables[0]
+                if len(e.sweep.uses.get(source, [])) + _elsewhere(e, source) > 1:
+                    targets.append(equation.target)
         zeros = {x: np.zeros(np.shape(e.values[x])) for x in targets if x in e.sweep.totals}
         groups = [zeros] if len(zeros) < 2 else [zeros, *({x: zero} for x, zero in zeros.items())]
         for group in groups:

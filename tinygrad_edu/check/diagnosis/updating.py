@@ -44,7 +44,7 @@ def wrong_updates(e: Evidence, updated: Mapping[str, Array], given: Mapping[str,
                 f"The step is no multiple of the gradient: their cosine is {-cosine:.2f}, it goes {direction}. (With "
                 "momentum or Adam that is as it should be.)"
             )
-            found.append(Mistake(name, symbol, (), "described, not named", says, line))
+            found.append(Mistake(name, symbol, (), "this is what is seen", says, line))
         elif rate < 0:
             says = (
                 f"{symbol} + {-rate:.6g} {name} goes uphill: the gradient points where the loss grows. Descent "
@@ -57,5 +57,5 @@ def wrong_updates(e: Evidence, updated: Mapping[str, Array], given: Mapping[str,
     if spread and not np.allclose(spread, spread[0], rtol=1e-6):
         shown = ", ".join(f"{rate:.6g} for {e.symbol(e.targets[name])}" for name, rate in rates.items())
         says = f"The steps have different rates: {shown}."
-        found.append(Mistake("update", "the update", (), "described, not named", says))
+        found.append(Mistake("update", "the update", (), "this is what is seen", says))
     return found
