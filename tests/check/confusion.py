@@ -112,7 +112,7 @@ def cases(seeds: int) -> Iterator[tuple[str, str, str, str, int, Any, Any, Any]]
             graph = recorded(case, parameters, X, t, fused=seed % 4 < 2)
             given = {"X": X, "t": t, **parameters}
             yield network, phi, loss, "", seed, compiled(case.write()), graph, given
-            for name, changes in mistakes(case).items():
+            for name, changes in mistakes(case):
                 yield network, phi, loss, name, seed, compiled(case.write(changes)), graph, given
     for kind, source in SPECIAL.items():
         for seed in range(seeds):
@@ -122,6 +122,15 @@ def cases(seeds: int) -> Iterator[tuple[str, str, str, str, int, Any, Any, Any]]
                 if which == kind:
                     assert old in source
                     yield kind, "", "mse", name, seed, compiled(source.replace(old, new)), graph, given
+
+
+CLIMBS = "an update that climbs"
+
+
+def step(function: Any, given: dict[str, Any], eta: float) -> dict[str, Any]:
+    """The parameters after W + eta dL/dW."""
+    _, found = function(**given)
+    return {name[1:]: given[name[1:]] + eta * g for name, g in found.items() if name[1:] in given}
 
 
 OUTCOME_LOSSES = ("mse", "bce", "ce")
@@ -141,6 +150,12 @@ def run(seeds: int, numbers_only: bool = False) -> tuple[dict[str, Counter[str]]
             right["right" if comparison.ok else "WRONG"] += 1
             if not comparison.ok:
                 said.append(f"{place}: a right gradient was called wrong\n{comparison}")
+            for eta in (0.1, -0.1):
+                stepped = compare_gradients(handed, graph, updated=step(function, given, eta))
+                if eta > 0:
+                    table[CLIMBS][outcome(stepped, CLIMBS)[0]] += 1
+                else:
+                    right["right" if stepped.ok else "WRONG"] += 1
             continue
         result, words = outcome(comparison, name)
         table[name][result] += 1

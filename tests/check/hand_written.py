@@ -82,60 +82,79 @@ class Case:
         return table[self.phi].format(U=f"U{i}", H=f"H{i}")
 
 
-def mistakes(case: Case) -> dict[str, dict[str, str]]:
-    """For each mistake that makes a difference in this network: the lines that it changes."""
+def mistakes(case: Case) -> list[tuple[str, dict[str, str]]]:
+    """The mistakes that make a difference in this network: the name of each, and the lines that it changes."""
     last, i, count, tail = case.depth, case.layer, COUNT[case.loss], TAIL[case.loss]
-    C, phi = case.sizes[-1], case.phi
-    D, H, U = f"d{last}", f"H{i}", f"U{i}"
+    D, H, U, below = f"d{last}", f"H{i}", f"U{i}", f"H{i - 1}" if i > 1 else "X"
     after = i + 1  # the layer that H_i goes into
-    end = case.right()["end"]
     ends = [f"{kind}{k}" for k in range(1, last + 1) for kind in ("dW", "db")]
-    found: dict[str, dict[str, str]] = {
-        "sign": {D: f"{D} = (t - y) / {count}{tail}"},
-        "missing 1/n": {D: f"{D} = (y - t){tail}"},
-        "1/n twice": {D: f"{D} = (y - t) / {count} / {count}{tail}"},
-        "factor 2": {D: f"{D} = 2 * (y - t) / {count}{tail}"},
-        "result transposed": {f"dW{after}": f"dW{after} = d{after}.T @ {H}"},
-        "pre-activation used for activation": {f"dW{after}": f"dW{after} = {U}.T @ d{after}"},
-        "bias not summed over the batch": {f"db{i}": f"db{i} = d{i}"},
-        "bias summed over the wrong axis": {f"db{i}": f"db{i} = d{i}.sum(axis=1)"},
-        "bias averaged over the batch": {f"db{i}": f"db{i} = d{i}.mean(axis=0)"},
-        "activation derivative missing": {f"d{i}": f"d{i} = dH{i}"},
-        "forgot minus target": {D: f"{D} = y / {count}{tail}"},
-        "weight decay extra": {"end": "\n".join(f"dW{k} = dW{k} + 0.03 * W{k}" for k in range(1, last + 1)) + "\n" + end},
-        "accumulated twice or not zeroed": {"end": "\n".join(f"{key} = {key} + {key}" for key in ends) + "\n" + end},
-        "first sample only": {f"dW{i}": f"dW{i} = np.outer({f'H{i - 1}' if i > 1 else 'X'}[0], d{i}[0])"},
-        "outer product of sums": {f"dW{after}": f"dW{after} = np.outer({H}.sum(axis=0), d{after}.sum(axis=0))"},
-        "stale values after an update": {
-            f"dW{after}": f"dW{after} = {H}.T @ d{after}\nW{after} = W{after} - 0.1 * dW{after}"
-        },
-        "value and gradient of two different losses": {"return": "return L * n, found"},
-    }  # fmt: skip
-    if C > 1 and case.loss != "bce":
-        found["mean over classes too"] = {D: f"{D} = (y - t) / (n * C){tail}"}
-    if min(case.sizes[i], case.sizes[i + 1]) == 1:
-        del found["result transposed"]  # a row for a column: the same numbers, an axis of size one elsewhere
-        found["result transposed"] = {f"dW{i}": f"dW{i} = d{i}.T @ {f'H{i - 1}' if i > 1 else 'X'}"}
-    if case.sizes[i] == case.sizes[i + 1]:
-        found["weight not transposed"] = {f"dH{i}": f"dH{i} = d{after} @ W{after}"}
+    right = case.right()
+
+    def finally_(lines: list[str]) -> dict[str, str]:
+        return {"end": "\n".join([*lines, right["end"]])}
+
+    found: list[tuple[str, dict[str, str]]] = [
+        ("sign", {D: f"{D} = (t - y) / {count}{tail}"}),
+        ("sign", {f"d{i}": f"d{i} = -{right[f'd{i}'].split(' = ')[1]}"}),
+        ("sign", {f"dW{after}": f"dW{after} = -{H}.T @ d{after}"}),
+        ("missing 1/n", {D: f"{D} = (y - t){tail}"}),
+        ("1/n twice", {D: f"{D} = (y - t) / {count} / {count}{tail}"}),
+        ("1/n twice", finally_([f"{key} = {key} / {count}" for key in ends])),
+        ("factor 2", {D: f"{D} = 2 * (y - t) / {count}{tail}"}),
+        ("pre-activation used for activation", {f"dW{after}": f"dW{after} = {U}.T @ d{after}"}),
+        ("bias not summed over the batch", {f"db{i}": f"db{i} = d{i}"}),
+        ("bias summed over the wrong axis", {f"db{i}": f"db{i} = d{i}.sum(axis=1)"}),
+        ("bias summed over all axes", {f"db{i}": f"db{i} = d{i}.sum()"}),
+        ("bias averaged over the batch", {f"db{i}": f"db{i} = d{i}.mean(axis=0)"}),
+        ("bias averaged over the batch", {f"db{last}": f"db{last} = d{last}.mean(axis=0)"}),
+        ("activation derivative missing", {f"d{i}": f"d{i} = dH{i}"}),
+        ("forgot minus target", {D: f"{D} = y / {count}{tail}"}),
+        ("weight decay extra", finally_([f"dW{k} = dW{k} + 0.03 * W{k}" for k in range(1, last + 1)])),
+        ("weight decay extra", {f"dW{i}": f"dW{i} = {below}.T @ d{i} + 0.2 * W{i}"}),
+        ("accumulated twice or not zeroed", finally_([f"{key} = {key} + {key}" for key in ends])),
+        ("first sample only", {f"dW{i}": f"dW{i} = np.outer({below}[0], d{i}[0])"}),
+        ("first sample only", {f"db{i}": f"db{i} = d{i}[0]"}),
+        ("first sample only", {D: f"{right[D]}\n{D} = np.where(np.arange(n)[:, None] == 0, {D}, 0)"}),
+        ("outer product of sums", {f"dW{after}": f"dW{after} = np.outer({H}.sum(axis=0), d{after}.sum(axis=0))"}),
+        (
+            "stale values after an update",
+            {f"dW{after}": f"dW{after} = {H}.T @ d{after}\nW{after} = W{after} - 0.1 * dW{after}"},
+        ),
+        ("value and gradient of two different losses", {"return": "return L * n, found"}),
+    ]
+    if case.sizes[-1] > 1 and case.loss != "bce":
+        found.append(("mean over classes too", {D: f"{D} = (y - t) / (n * C){tail}"}))
+    # A row for a column would be the same numbers, with an axis of size one elsewhere.
+    k, values = (after, H) if min(case.sizes[i], case.sizes[after]) > 1 else (i, below)
+    found.append(("result transposed", {f"dW{k}": f"dW{k} = d{k}.T @ {values}"}))
+    if case.sizes[i] == case.sizes[after]:
+        found.append(("weight not transposed", {f"dH{i}": f"dH{i} = d{after} @ W{after}"}))
         if case.n == case.sizes[i]:
-            found["product in the wrong order"] = {f"dH{i}": f"dH{i} = W{after}.T @ d{after}"}
-    if phi == "relu":
-        found["ReLU mask inverted"] = {f"d{i}": f"d{i} = dH{i} * ({U} <= 0)"}
+            found.append(("product in the wrong order", {f"dH{i}": f"dH{i} = W{after}.T @ d{after}"}))
+            found.append(("product in the wrong order", {f"dW{after}": f"dW{after} = d{after} @ {H}.T"}))
+
+    def slopes(name: str, slope: str) -> None:
+        found.append((name, {f"d{i}": f"d{i} = dH{i} * {slope}"}))
+
+    if case.phi == "relu":
+        slopes("ReLU mask inverted", f"({U} <= 0)")
     else:
-        found["activation derivative applied twice"] = {f"d{i}": f"d{i} = dH{i} * ({case.slope(SLOPE, i)}) ** 2"}
-        found["activation derivative evaluated at the activation"] = {
-            f"d{i}": f"d{i} = dH{i} * {case.slope(SLOPE_AT_H, i)}"
-        }
-    if phi == "sigmoid":
-        found["sigmoid's derivative as a"] = {f"d{i}": f"d{i} = dH{i} * {H}"}
-        found["sigmoid's derivative as 1 - a"] = {f"d{i}": f"d{i} = dH{i} * (1 - {H})"}
+        slopes("activation derivative applied twice", f"({case.slope(SLOPE, i)}) ** 2")
+        slopes("activation derivative evaluated at the activation", case.slope(SLOPE_AT_H, i))
+        slopes("pre-activation used for activation", case.slope(SLOPE_OF_U, i))
+    if case.phi == "sigmoid":
+        slopes("sigmoid's derivative as a", H)
+        slopes("sigmoid's derivative as 1 - a", f"(1 - {H})")
     else:
-        found["activation derivative replaced by the activation"] = {f"d{i}": f"d{i} = dH{i} * {H}"}
+        slopes("activation derivative replaced by the activation", H)
     if case.loss == "ce":
-        found["softmax diagonal only"] = {D: f"{D} = (-t / y / n) * y * (1 - y)"}
-        found["softmax Jacobian skipped"] = {D: f"{D} = -t / y / n"}
-        found["path through the normaliser cut"] = {D: f"{D} = (-t / y / n) * y"}
+        found.append(("softmax diagonal only", {D: f"{D} = (-t / y / n) * y * (1 - y)"}))
+        found.append(("softmax Jacobian skipped", {D: f"{D} = -t / y / n"}))
+        found.append(("path through the normaliser cut", {D: f"{D} = (-t / y / n) * y"}))
+    if case.loss == "mse":
+        found.append(("activation derivative missing", {D: f"{D} = (y - t) / n"}))
+    if case.loss == "bce":
+        found.append(("activation derivative applied twice", {D: f"{D} = (y - t) / t.size * y * (1 - y)"}))
     return found
 
 

@@ -32,6 +32,7 @@ def describe(
 
     Examples
     --------
+    >>> import numpy as np
     >>> true = np.array([[1.0, 2.0], [3.0, 5.0]])
     >>> describe(0.73 * true, true)
     'scale 0.73, the same for all entries'
@@ -79,7 +80,8 @@ def _phrases(
                 where = "everywhere there" if (wrong | ~mask).all() else "there"
                 how = _ratio(mine, true, wrong)
                 yield f"differs only where {name} {sign} 0{how} ({int(wrong.sum())} entries, {where})"
-    yield from _some_rows(mine, true, wrong)
+    if wrong.sum() > 1:
+        yield from _some_rows(mine, true, wrong)
     if wrong.sum() <= max(1, wrong.size // 4) and wrong.size > 1:
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         first = "first " if wrong.sum() > 1 else ""

@@ -169,7 +169,7 @@ class Evidence:
                     k = _factor(a - t, D)
                     if k is None:
                         continue
-                    seen = any(e.op.name == activation for e in self.program.forward)
+                    seen = any(q.op.name == activation and v in q.variables for q in self.program.forward)
                     found.append(Output(v, a, t, k, activation, seen))
                     break
         return found
