@@ -221,7 +221,7 @@ def _two_losses(
     ratio = value / true if true else np.inf
     of_gradient = _common_factor(e, yours, rtol)
     right = abs(ratio - 1) <= max(rtol, 1e-10)
-    if right and (of_gradient is None or of_gradient == 1):
+    if right and (of_gradient is None or of_gradient == 1 or of_gradient <= 0):
         return mistakes
     if of_gradient is not None and np.isclose(ratio, of_gradient, rtol=1e-9):
         if not mistakes:

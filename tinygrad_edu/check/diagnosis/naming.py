@@ -123,11 +123,12 @@ def arguments_of(e: Evidence) -> dict[str, Variable]:
 
 def shown_arguments(e: Evidence) -> str:
     """The names that a function may use, for an error."""
+    order = [x for x in e.program.inputs if x.kind == "data"] + e.program.parameters
     names: dict[Variable, str] = {}
     for name, variable in arguments_of(e).items():
         symbol = e.symbol(variable)
         names.setdefault(variable, symbol if symbol.lower() == name else name)
-    return ", ".join(names.values())
+    return ", ".join(names[x] for x in order if x in names)
 
 
 def values_of(e: Evidence, values: Mapping[Variable, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = ["Diagnosis", "Mistake"]
@@ -54,13 +54,22 @@ class Mistake(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The mistakes in the order of the sweep, and remarks upon the whole."""
+    """The mistakes in the order of the sweep: each is taken to be made upon those before it.
+
+    False if there are none; printed, it is a list.
+
+    Examples
+    --------
+    >>> print(Diagnosis((Mistake("dW1", "dW1", (), "this is what is seen", "scale 0.73, the same for all entries"),)))
+    1 mistake:
+      dW1: scale 0.73, the same for all entries
+        (this is what is seen)
+    """
 
     mistakes: tuple[Mistake, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
 
     def __bool__(self) -> bool:
-        return bool(self.mistakes or self.remarks)
+        return bool(self.mistakes)
 
     @property
     def first(self) -> Mistake | None:
@@ -73,4 +82,4 @@ class Diagnosis:
         if count:
             lines.append("1 mistake:" if count == 1 else f"{count} mistakes. First in the order of the sweep:")
             lines += [textwrap.indent(str(mistake), "  ") for mistake in self.mistakes]
-        return "\n".join([*lines, *self.remarks])
+        return "\n".join(lines)

@@ -254,7 +254,7 @@ def _multiples(e: Evidence, first: Variable, mine: Array, tried: Iterable[Guess]
 def _unknown_scale(e: Evidence, first: Variable, mine: Array, known: set[Variable]) -> Iterator[Guess]:
     """A constant factor that has no name: it is described, not named."""
     true = e.sweep.totals.get(first)
-    if true is None or mine.shape != true.shape or mine.size < 2 or not true.any():
+    if true is None or mine.shape != true.shape or mine.size < 2 or not true.any() or not mine.any():
         return
     c = float(np.sum(mine * true) / np.sum(true * true))
     above = e.sweep.above(first, known)

@@ -105,7 +105,7 @@ ELEMENTWISE = [
     ),
     Hypothesis(
         "derivative of another activation",
-        "The derivative is that of the function which was used: (u > 0) of relu, a (1 - a) of sigmoid, 1 - a^2 of tanh.",
+        "The derivative is that of the function that was used: (u > 0) of relu, a (1 - a) of sigmoid, 1 - a^2 of tanh.",
         _other_activation,
     ),
 ]
