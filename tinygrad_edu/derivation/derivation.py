@@ -11,6 +11,7 @@ from tinygrad_edu.derivation.expressions import Count, Expression, Symbol
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.derivation.naming import Names
+from tinygrad_edu.derivation.numpy_source import numpy_source
 from tinygrad_edu.derivation.printing import Latex, Text
 from tinygrad_edu.derivation.simplify import Step
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
@@ -82,6 +83,10 @@ class Derivation:
     def html(self) -> str:
         """A fragment of HTML with MathML: well-formed XML, with no script and nothing to load."""
         return as_html(self.lines, [(name.latex(), said) for name, said in self.where()])
+
+    def to_numpy(self) -> str:
+        """The source of a plain NumPy function that computes the loss and all gradients; it needs nothing but NumPy."""
+        return numpy_source(self)
 
     def where(self) -> list[tuple[Name, str]]:
         """The symbols whose names in the program are other ones: W1 is fc1.weight."""

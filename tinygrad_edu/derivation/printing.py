@@ -263,6 +263,7 @@ class Printer:
             f"{k}={_short(v)}" for k, v in params.items()
             if v is not None and k not in SHAPES and not _equal(v, (x.op.defaults or {}).get(k))
             and not (self.columns and k == "axis" and v == 0 and "softmax" in x.op.name)
+            and (k, v) not in USUAL
         ]  # fmt: skip
         return self.bracket(", ".join(shown)) if shown else ""
 
@@ -305,6 +306,10 @@ class Printer:
         return f"{self.fenced(text) if binds < ATOM else text}{settings}", ATOM
 
 
+USUAL = [
+    ("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1),
+    ("ceil_mode", False), ("count_include_pad", True),
+]  # fmt: skip
 SHAPES = {"shape", "size", "dtype", "keepdims", "classes", "rows", "reduction"}
 
 

@@ -548,6 +548,20 @@ def whole_sum(algebra: Algebra, node: Apply) -> Expression | None:
     return algebra.product(x.coefficient, [*scalars, Apply(node.op, (inner,), node.params, node.shape)], divisors)
 
 
+@rule("sum")
+def sum_of_a_sum(algebra: Algebra, node: Apply) -> Expression | None:
+    """To add up along one axis, then along another, is to add up along both."""
+    x = node.operands[0]
+    if not isinstance(x, Apply) or x.op.name != "sum" or x.params["keepdims"] or node.params["keepdims"]:
+        return None
+    inner = x.operands[0]
+    assert inner is not None
+    first = _axes(x.params["axis"], len(inner.shape))
+    left = [i for i in range(len(inner.shape)) if i not in first]
+    both = tuple(sorted({*first, *(left[i] for i in _axes(node.params["axis"], len(x.shape)))}))
+    return Apply(node.op, (inner,), {"axis": both, "keepdims": False}, node.shape)
+
+
 @rule("reshape")
 def no_change_of_shape(algebra: Algebra, node: Apply) -> Expression | None:
     """A reshape to the shape that is there already does nothing, and of two in a row the last one counts."""
@@ -572,9 +586,7 @@ def no_change_of_shape(algebra: Algebra, node: Apply) -> Expression | None:
     if isinstance(x, Apply) and x.op.name == "sum" and not x.params["keepdims"]:
         inner = x.operands[0]
         assert inner is not None
-        axes = x.params["axis"]
-        axes = tuple(range(len(inner.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
-        axes = tuple(a % max(len(inner.shape), 1) for a in axes)
+        axes = _axes(x.params["axis"], len(inner.shape))
         if node.shape == tuple(1 if i in axes else n for i, n in enumerate(inner.shape)):
             return Apply(x.op, (inner,), {"axis": axes, "keepdims": True}, node.shape)
     return None
@@ -770,6 +782,12 @@ def _axis(axis: Any) -> int | None:
     if isinstance(axis, tuple):
         return axis[0] if len(axis) == 1 else None
     return axis if isinstance(axis, int) else None
+
+
+def _axes(axis: Any, count: int) -> tuple[int, ...]:
+    """The axes that are meant, as numbers from 0."""
+    given = range(count) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(a % max(count, 1) for a in given)
 
 
 def _is_transpose(x: Expression) -> bool:
