@@ -25,6 +25,7 @@ from tinygrad_edu.derivation.expressions import (
     Symbol,
     apply,
     evaluate,
+    together,
     walk,
 )
 from tinygrad_edu.derivation.naming import ACTIVATIONS, Names
@@ -32,7 +33,7 @@ from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["LARGEST", "RULES", "Algebra", "Step"]
 
-LARGEST = 40  # the size at which an expression is cut: it gets a name, and a line of its own
+LARGEST = 28  # the size at which an expression is cut: it gets a name, and a line of its own
 DEEPEST = 14
 
 Rule = Callable[["Algebra", Apply], Expression | None]
@@ -122,8 +123,8 @@ class Algebra:
 
     def sum(self, terms: Sequence[Expression]) -> Expression:
         """The sum of some terms, with equal ones collected and a common factor taken out."""
-        shape = np.broadcast_shapes(*(x.shape for x in terms))
-        collected: dict[Any, tuple[Fraction | float, Expression]] = {}
+        shape = together(terms)
+        collected: dict[Expression, Any] = {}
         waiting = list(reversed(terms))
         while waiting:
             term = _unbroadcast(waiting.pop())
@@ -136,9 +137,8 @@ class Algebra:
                     waiting.extend(reversed([self.product(term.coefficient, [x]) for x in inner]))
                     continue
             coefficient, rest = _split(term)
-            before = collected.get(rest.key, (0, rest))[0]
-            collected[rest.key] = (before + coefficient, rest)
-        kept = [self._times(c, rest) for c, rest in collected.values() if c != 0]
+            collected[rest] = collected.get(rest, 0) + coefficient
+        kept = [self._times(c, rest) for rest, c in collected.items() if c != 0]
         if not kept:
             return self.shaped(Number(0), shape)
         kept.sort(key=lambda x: _split(x)[0] < 0)  # what is added first, then what is subtracted
@@ -174,8 +174,9 @@ class Algebra:
         self, coefficient: Any, above: Sequence[Expression], below: Sequence[Expression] = (), note: bool = True
     ) -> Expression:
         """The product of some factors, over some divisors, with numbers multiplied and equal factors cancelled."""
-        shape = np.broadcast_shapes(*(x.shape for x in (*above, *below)))
-        numerator, denominator = Fraction(1), Fraction(1)
+        shape = together((*above, *below)) if above or below else ()
+        numerator: Any = 1
+        denominator: Any = 1
         rough: float = 1.0
         tops: list[Expression] = []
         bottoms: list[Expression] = []
@@ -192,6 +193,8 @@ class Algebra:
                 x = Number(x.coefficient)
             if isinstance(x, Number):
                 value = _exact(x.value)
+                if value == 1:
+                    continue
                 if isinstance(value, float) or not up and value == 0:
                     rough = rough * value if up else rough / value if value else math.nan
                 elif up:
@@ -207,7 +210,7 @@ class Algebra:
                 bottoms.remove(x)
                 if note:
                     self.note("cancel", before, _product(1, tuple(tops), tuple(bottoms)))
-        exact = numerator / denominator
+        exact = numerator if denominator == 1 else Fraction(numerator) / denominator
         value: Any = exact if rough == 1 else float(exact) * rough
         if value == 0:
             return self.shaped(Number(0), shape)
@@ -749,9 +752,11 @@ def _split(x: Expression) -> tuple[Any, Expression]:
 
 
 def _exact(value: Any) -> Any:
-    """A number as a fraction if it is a whole one, else as a float."""
-    number = value if isinstance(value, Fraction) else float(value)
-    return Fraction(int(number)) if math.isfinite(number) and number == int(number) else float(number)
+    """A whole number as int, so that it is computed with exactly; any other as it is, or as a float."""
+    if type(value) is int or isinstance(value, Fraction):
+        return value
+    number = float(value)
+    return int(number) if math.isfinite(number) and number == int(number) else number
 
 
 def _tidy(value: Any) -> Any:
