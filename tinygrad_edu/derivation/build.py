@@ -11,24 +11,65 @@ import numpy as np
 
 from tinygrad_edu.derivation.derivation import Derivation, Line
 from tinygrad_edu.derivation.expressions import Apply, Expression, Number, Symbol, walk
+from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.derivation.naming import ACTIVATIONS, Convention, Names, Notation
 from tinygrad_edu.derivation.simplify import DEEPEST, LARGEST, Algebra, Step
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
 __all__ = ["build"]
 
+NOTHING: set[Variable] = set()
 MANY = 20  # data: so many are compared with each other
 PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negative", "positive", "transpose", "reshape", "copy"})
 
 
-def build(program: Program, notation: Notation, convention: Convention | None, simplify: bool) -> Derivation:
-    """The derivation of a program."""
-    builder = _Builder(program, Names(program, notation, convention), simplify)
-    return Derivation(program, builder.lines(), builder.names)
+def build(
+    program: Program, notation: Notation, convention: Convention | None, simplify: bool, parameter: Variable | None = None
+) -> Derivation:
+    """The derivation of a program; or only of the gradient of one parameter, with a line for every link of the chain."""
+
+    def explain(variable: Variable) -> Derivation:
+        return build(program, notation, convention, simplify, variable)
+
+    names = Names(program, notation, convention)
+    path = _path(program, parameter) if parameter is not None else []
+    builder = _Builder(program, names, simplify, set(path))
+    lines = builder.lines()
+    if parameter is None:
+        return Derivation(program, lines, names, explain)
+    on_path = {program.gradients[x] for x in path if x in program.gradients}
+    shown = [line for line in lines if line.part == "forward" or line.target in on_path]
+    mentioned: set[Variable] = {x for x in path if x not in builder.transparent}
+    for line in reversed(shown):  # of the forward pass, what leads to the loss from there, and what the rules mention
+        if line.part == "backward" or line.target in mentioned:
+            mentioned.update(x.variable for x in walk(line.right) if line.part == "backward" and isinstance(x, Symbol))
+    shown = [line for line in shown if line.part == "backward" or line.target in mentioned]
+    return Derivation(program, shown, names, explain, _chain(program, names, path))
+
+
+def _path(program: Program, parameter: Variable) -> list[Variable]:
+    """The forward variables through which a parameter acts on the outputs, in the order of the sweep."""
+    reached = {parameter}
+    for equation in program.forward:
+        if any(x in reached for x in equation.variables):
+            reached.add(equation.target)
+    found = [x for x in dict.fromkeys(c.equation.target for c in program.contributions) if x in reached]
+    return [*found, parameter]
+
+
+def _chain(program: Program, names: Names, path: list[Variable]) -> tuple[tuple[Name, Name], ...]:
+    """The links d(later)/d(earlier), if there is just one way from the loss to the parameter."""
+    inside = set(path)
+    ways = Counter(c.operand for c in program.contributions if c.operand in inside and c.equation.target in inside)
+    if any(ways[x] > 1 for x in path):
+        return ()
+    spelled = [names.before.get(x) or names.of(x) for x in path]
+    return tuple(zip(spelled, spelled[1:]))
 
 
 class _Builder:
-    def __init__(self, program: Program, names: Names, simplify: bool) -> None:
+    def __init__(self, program: Program, names: Names, simplify: bool, links: set[Variable] = NOTHING) -> None:
+        self.links = links  # these get a line of their own, whatever they are
         self.program = program
         self.names = names
         self.simplify = simplify
@@ -140,7 +181,8 @@ class _Builder:
         small = body.size <= 3
         several = self.outgoing[variable] > 1 and not small
         large = body.size > LARGEST or body.depth > DEEPEST
-        if layer or several or large or variable.named or self._repeats(variable, gradient, body, remaining):
+        link = variable in self.links and variable not in self.transparent
+        if layer or link or several or large or variable.named or self._repeats(variable, gradient, body, remaining):
             self._line(variable, gradient, body, None)
             self.known[gradient] = self.algebra.symbol(gradient)
         return remaining

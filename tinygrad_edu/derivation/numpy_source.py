@@ -285,7 +285,7 @@ def _slice(i: slice) -> str:
 
 def _constant(value: Any) -> str:
     """A constant as something that can be indexed and reshaped, as arrays can."""
-    return f"np.float64({_literal(value)})" if not np.ndim(value) else _literal(value)
+    return f"np.{np.asarray(value).dtype.name}({_literal(value)})" if not np.ndim(value) else _literal(value)
 
 
 def _literal(value: Any) -> str:
