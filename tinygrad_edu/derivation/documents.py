@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import latex_word, printable
 from tinygrad_edu.derivation.printing import Latex, Text
@@ -28,9 +30,11 @@ def _sections(lines: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
 # -------------------------------------------------------------------------------------------------- text
 
 
-def as_text(lines: Sequence[Line], where: Sequence[tuple[str, str]], ascii: bool, steps: bool) -> str:
-    """Plain text with aligned columns; with `steps`, below each line the rules that led to it."""
-    texts: list[str] = []
+def as_text(
+    lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str, ascii: bool, steps: bool, numbers: bool
+) -> str:
+    """Plain text with aligned columns; below each line, if wanted, the rules that led to it, and its value."""
+    texts = ["Chain rule", f"  {head}"] if head else []
     for title, chosen in _sections(lines):
         rows = []
         for line in chosen:
@@ -48,11 +52,20 @@ def as_text(lines: Sequence[Line], where: Sequence[tuple[str, str]], ascii: bool
             if steps:
                 write = Text(ascii, line.columns)
                 texts += [f"      {x.rule}: {write(x.before)} = {write(x.after)}" for x in line.steps]
+            if numbers:
+                texts += [f"      {row}" for row in _value(line).splitlines()]
     if where:
         texts.append("where")
         width = max(len(name) for name, _ in where)
         texts += [f"  {name:<{width}} = {meaning}" for name, meaning in where]
     return "\n".join(texts)
+
+
+def _value(line: Line) -> str:
+    """The recorded value, oriented as it is written."""
+    value = np.asarray(line.target.value)
+    value = value if value.shape == line.left.shape else value.T if value.ndim == 2 else value.reshape(line.left.shape)
+    return np.array2string(value, precision=4, suppress_small=True, threshold=60, edgeitems=3)
 
 
 def _width(text: str) -> int:
@@ -79,16 +92,18 @@ PREAMBLE = r"""\documentclass[11pt]{article}
   \savebox{\formula}{$\displaystyle #1$}%
   \ifdim\wd\formula>\room \resizebox{\room}{!}{\usebox{\formula}}\else\usebox{\formula}\fi}
 % left side, right side, shapes, note
-\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
-  \hspace{1.5em plus 1fil}\mbox{\small\texttt{#3}}\par}%
-  \ifx\relax#4\relax\else{\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
+\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\parfillskip=0pt\makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
+  \hspace{1.5em plus 1fill}\mbox{\small\texttt{#3}}\par}%
+  \ifx\relax#4\relax\else{\vspace{.6ex}\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
 \begin{document}
 \raggedbottom"""
 
 
-def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """A document: pdflatex turns it into pages as it is."""
     texts = [PREAMBLE]
+    if head:
+        texts += [r"\section*{Chain rule}", rf"\fit{{{head}}}"]
     for title, chosen in _sections(lines):
         texts += [rf"\section*{{{title}}}", r"\setlength{\sides}{0pt}"]
         rows = [_sides(line) for line in chosen]
@@ -117,9 +132,9 @@ def _words(text: str) -> str:
 # ---------------------------------------------------------------------------------------- Markdown, HTML
 
 
-def as_markdown(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_markdown(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """Markdown with $$ mathematics, as GitHub and Jupyter show it."""
-    texts: list[str] = []
+    texts = ["### Chain rule", f"$$\n{head}\n$$"] if head else []
     for title, chosen in _sections(lines):
         texts.append(f"### {title}")
         for line in chosen:
@@ -143,9 +158,11 @@ STYLE = (
 )
 
 
-def as_html(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_html(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """A fragment that stands for itself: MathML in a table, well-formed XML, with no script and nothing to load."""
     texts = [f'<div class="derivation"><style>{STYLE}</style>']
+    if head:
+        texts.append(f"<p>{mathml(head, display=True)}</p>")
     for title, chosen in _sections(lines):
         texts.append(f"<table><caption>{title}</caption><tbody>")
         for line in chosen:

@@ -100,8 +100,9 @@ class Names:
 
     def _take(self, name: Name, *others: Name) -> Name:
         """The first of some names that no variable has yet."""
+        numbers = self.numbers.setdefault(f"{name.base}^{name.above}_{name.below}", itertools.count(2))
         candidates = itertools.chain(
-            (name, *others), (Name(name.base, name.above, name.below + str(k)) for k in itertools.count(2))
+            (name, *others), (Name(name.base, name.above, f"{name.below}{k}") for k in numbers)
         )
         for candidate in candidates:
             if candidate.text(True) not in self.taken:

@@ -263,6 +263,7 @@ class Printer:
             f"{k}={_short(v)}" for k, v in params.items()
             if v is not None and k not in SHAPES and not _equal(v, (x.op.defaults or {}).get(k))
             and not (self.columns and k == "axis" and v == 0 and "softmax" in x.op.name)
+            and (k, v) not in USUAL
         ]  # fmt: skip
         return self.bracket(", ".join(shown)) if shown else ""
 
@@ -281,7 +282,8 @@ class Printer:
             name = match[1]
             if name in operands:
                 free = _is_free(template, match)
-                return self.write(operands[name])[0] if free else self.part(operands[name], max(binds, PRODUCT))
+                written = self.write(operands[name])[0] if free else self.part(operands[name], max(binds, PRODUCT))
+                return self.grouped(written) if template[match.end() : match.end() + 1] in ("_", "^") else written
             return self.word_of(x.params.get(name))
 
         text = re.sub(r"<(\w+)>", fill, template)
@@ -293,13 +295,21 @@ class Printer:
     def word_of(self, value: Any) -> str:
         return _short(value)
 
+    def grouped(self, text: str) -> str:
+        """Text to which an index or an exponent is attached."""
+        return text
+
     def with_settings(self, text: str, settings: str, binds: int) -> Written:
         name, found, rest = text.partition("(")
-        if found and re.fullmatch(r"[\w\\{} ]+", name):
+        if found and re.fullmatch(r"[\w\\{} ]+", name) and "left" not in name:
             return f"{name}{settings}({rest}", binds
         return f"{self.fenced(text) if binds < ATOM else text}{settings}", ATOM
 
 
+USUAL = [
+    ("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1),
+    ("ceil_mode", False), ("count_include_pad", True),
+]  # fmt: skip
 SHAPES = {"shape", "size", "dtype", "keepdims", "classes", "rows", "reduction"}
 
 
@@ -383,7 +393,7 @@ class Latex(Printer):
 
     def powered(self, x: Expression | None, exponent: str) -> Written:
         base = self.part(x, ATOM)
-        if isinstance(x, Symbol) and (x.name.above or "frac" in base):
+        if ("^" in base or "frac" in base) and not base.startswith(r"\left("):
             base = self.fenced(base)
         return f"{{{base}}}^{{{exponent}}}", POWER
 
@@ -393,7 +403,7 @@ class Latex(Printer):
 
     def upright(self, x: Expression | None) -> Written:
         text, binds = self.write(x)
-        plain = binds == ATOM and not (isinstance(x, Symbol) and (x.name.above or "frac" in text))
+        plain = binds == ATOM and "^" not in text and "frac" not in text
         return f"{text if plain else self.fenced(text)}^{{\\top}}", POWER
 
     def indexed(self, x: Expression | None, index: str) -> str:
@@ -401,6 +411,9 @@ class Latex(Printer):
 
     def word(self, name: str) -> str:
         return rf"\{name}" if name in FUNCTIONS else latex_word(name).replace("mathrm", "operatorname", 1)
+
+    def grouped(self, text: str) -> str:
+        return f"{{{text}}}"
 
     def word_of(self, value: Any) -> str:
         return self.number(value)[0] if isinstance(value, int | float) else rf"\mathrm{{{_escaped(_short(value))}}}"

@@ -25,6 +25,7 @@ from tinygrad_edu.derivation.expressions import (
     Symbol,
     apply,
     evaluate,
+    together,
     walk,
 )
 from tinygrad_edu.derivation.naming import ACTIVATIONS, Names
@@ -32,7 +33,7 @@ from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["LARGEST", "RULES", "Algebra", "Step"]
 
-LARGEST = 40  # the size at which an expression is cut: it gets a name, and a line of its own
+LARGEST = 28  # the size at which an expression is cut: it gets a name, and a line of its own
 DEEPEST = 14
 
 Rule = Callable[["Algebra", Apply], Expression | None]
@@ -122,8 +123,8 @@ class Algebra:
 
     def sum(self, terms: Sequence[Expression]) -> Expression:
         """The sum of some terms, with equal ones collected and a common factor taken out."""
-        shape = np.broadcast_shapes(*(x.shape for x in terms))
-        collected: dict[Any, tuple[Fraction | float, Expression]] = {}
+        shape = together(terms)
+        collected: dict[Expression, Any] = {}
         waiting = list(reversed(terms))
         while waiting:
             term = _unbroadcast(waiting.pop())
@@ -136,9 +137,8 @@ class Algebra:
                     waiting.extend(reversed([self.product(term.coefficient, [x]) for x in inner]))
                     continue
             coefficient, rest = _split(term)
-            before = collected.get(rest.key, (0, rest))[0]
-            collected[rest.key] = (before + coefficient, rest)
-        kept = [self._times(c, rest) for c, rest in collected.values() if c != 0]
+            collected[rest] = collected.get(rest, 0) + coefficient
+        kept = [self._times(c, rest) for rest, c in collected.items() if c != 0]
         if not kept:
             return self.shaped(Number(0), shape)
         kept.sort(key=lambda x: _split(x)[0] < 0)  # what is added first, then what is subtracted
@@ -174,8 +174,9 @@ class Algebra:
         self, coefficient: Any, above: Sequence[Expression], below: Sequence[Expression] = (), note: bool = True
     ) -> Expression:
         """The product of some factors, over some divisors, with numbers multiplied and equal factors cancelled."""
-        shape = np.broadcast_shapes(*(x.shape for x in (*above, *below)))
-        numerator, denominator = Fraction(1), Fraction(1)
+        shape = together((*above, *below)) if above or below else ()
+        numerator: Any = 1
+        denominator: Any = 1
         rough: float = 1.0
         tops: list[Expression] = []
         bottoms: list[Expression] = []
@@ -192,6 +193,8 @@ class Algebra:
                 x = Number(x.coefficient)
             if isinstance(x, Number):
                 value = _exact(x.value)
+                if value == 1:
+                    continue
                 if isinstance(value, float) or not up and value == 0:
                     rough = rough * value if up else rough / value if value else math.nan
                 elif up:
@@ -207,7 +210,7 @@ class Algebra:
                 bottoms.remove(x)
                 if note:
                     self.note("cancel", before, _product(1, tuple(tops), tuple(bottoms)))
-        exact = numerator / denominator
+        exact = numerator if denominator == 1 else Fraction(numerator) / denominator
         value: Any = exact if rough == 1 else float(exact) * rough
         if value == 0:
             return self.shaped(Number(0), shape)
@@ -548,6 +551,20 @@ def whole_sum(algebra: Algebra, node: Apply) -> Expression | None:
     return algebra.product(x.coefficient, [*scalars, Apply(node.op, (inner,), node.params, node.shape)], divisors)
 
 
+@rule("sum")
+def sum_of_a_sum(algebra: Algebra, node: Apply) -> Expression | None:
+    """To add up along one axis, then along another, is to add up along both."""
+    x = node.operands[0]
+    if not isinstance(x, Apply) or x.op.name != "sum" or x.params["keepdims"] or node.params["keepdims"]:
+        return None
+    inner = x.operands[0]
+    assert inner is not None
+    first = _axes(x.params["axis"], len(inner.shape))
+    left = [i for i in range(len(inner.shape)) if i not in first]
+    both = tuple(sorted({*first, *(left[i] for i in _axes(node.params["axis"], len(x.shape)))}))
+    return Apply(node.op, (inner,), {"axis": both, "keepdims": False}, node.shape)
+
+
 @rule("reshape")
 def no_change_of_shape(algebra: Algebra, node: Apply) -> Expression | None:
     """A reshape to the shape that is there already does nothing, and of two in a row the last one counts."""
@@ -572,9 +589,7 @@ def no_change_of_shape(algebra: Algebra, node: Apply) -> Expression | None:
     if isinstance(x, Apply) and x.op.name == "sum" and not x.params["keepdims"]:
         inner = x.operands[0]
         assert inner is not None
-        axes = x.params["axis"]
-        axes = tuple(range(len(inner.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
-        axes = tuple(a % max(len(inner.shape), 1) for a in axes)
+        axes = _axes(x.params["axis"], len(inner.shape))
         if node.shape == tuple(1 if i in axes else n for i, n in enumerate(inner.shape)):
             return Apply(x.op, (inner,), {"axis": axes, "keepdims": True}, node.shape)
     return None
@@ -737,9 +752,11 @@ def _split(x: Expression) -> tuple[Any, Expression]:
 
 
 def _exact(value: Any) -> Any:
-    """A number as a fraction if it is a whole one, else as a float."""
-    number = value if isinstance(value, Fraction) else float(value)
-    return Fraction(int(number)) if math.isfinite(number) and number == int(number) else float(number)
+    """A whole number as int, so that it is computed with exactly; any other as it is, or as a float."""
+    if type(value) is int or isinstance(value, Fraction):
+        return value
+    number = float(value)
+    return int(number) if math.isfinite(number) and number == int(number) else number
 
 
 def _tidy(value: Any) -> Any:
@@ -770,6 +787,12 @@ def _axis(axis: Any) -> int | None:
     if isinstance(axis, tuple):
         return axis[0] if len(axis) == 1 else None
     return axis if isinstance(axis, int) else None
+
+
+def _axes(axis: Any, count: int) -> tuple[int, ...]:
+    """The axes that are meant, as numbers from 0."""
+    given = range(count) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(a % max(count, 1) for a in given)
 
 
 def _is_transpose(x: Expression) -> bool:
