@@ -24,7 +24,11 @@ PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negative", "positiv
 
 
 def build(
-    program: Program, notation: Notation, convention: Convention | None, simplify: bool, parameter: Variable | None = None
+    program: Program,
+    notation: Notation,
+    convention: Convention | None,
+    simplify: bool,
+    parameter: Variable | None = None,
 ) -> Derivation:
     """The derivation of a program; or only of the gradient of one parameter, with a line for every link of the chain."""
 
@@ -253,7 +257,12 @@ class _Builder:
         """What stands for a variable: its symbol, or how it is computed."""
         if variable not in self.known:
             value = variable.value
-            number = variable.kind == "constant" and np.ndim(value) == 0 and variable.dtype.kind == "f" and len(f"{float(value):.12g}") <= 6
+            number = (
+                variable.kind == "constant"
+                and np.ndim(value) == 0
+                and variable.dtype.kind == "f"
+                and len(f"{float(value):.12g}") <= 6
+            )
             self.known[variable] = Number(value.item()) if number else self._opposite(variable)
         return self.known[variable]
 

@@ -126,7 +126,9 @@ def _sides(line: Line) -> tuple[str, str]:
 
 def _words(text: str) -> str:
     """Words of a note, in LaTeX."""
-    return " ".join(rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split())
+    return " ".join(
+        rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split()
+    )
 
 
 # ---------------------------------------------------------------------------------------- Markdown, HTML

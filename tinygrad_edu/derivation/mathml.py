@@ -21,7 +21,18 @@ OPERATORS = {
     "$": "$", "_": "_", "pm": "±", "mapsto": "↦",
 }  # fmt: skip
 SPACES = {",", ";", ":", " ", "!", "quad", "qquad"}
-FENCES = {"(": "(", ")": ")", "[": "[", "]": "]", "|": "|", ".": "", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\{": "{", r"\}": "}"}
+FENCES = {
+    "(": "(",
+    ")": ")",
+    "[": "[",
+    "]": "]",
+    "|": "|",
+    ".": "",
+    r"\lfloor": "⌊",
+    r"\rfloor": "⌋",
+    r"\{": "{",
+    r"\}": "}",
+}
 STYLES = {"mathbf": "bold", "mathrm": "normal", "operatorname": "normal", "text": "normal", "mathbin": "normal"}
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 
@@ -67,7 +78,7 @@ class _Reader:
             found[self.take()] = self.item()
         if len(found) == 2:
             return f"<msubsup>{base}{found['_']}{found['^']}</msubsup>"
-        (kind, script), = found.items()
+        ((kind, script),) = found.items()
         tag = "msup" if kind == "^" else "msub"
         return f"<{tag}>{base}{script}</{tag}>"
 

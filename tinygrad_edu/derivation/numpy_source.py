@@ -32,7 +32,9 @@ def numpy_source(derivation: Derivation) -> str:
     """The source of `loss_and_gradients`, with the helper functions that it calls above it."""
     body = _Function(derivation).source()
     helpers = _helpers(body)
-    imports = "import math\n\nimport numpy as np" if any("math." in HELPERS[x] for x in helpers) else "import numpy as np"
+    imports = (
+        "import math\n\nimport numpy as np" if any("math." in HELPERS[x] for x in helpers) else "import numpy as np"
+    )
     parts = [imports, *(HELPERS[name].strip() for name in helpers), body]
     return "\n\n\n".join(parts) + "\n"
 
@@ -61,9 +63,7 @@ class _Function:
         program = derivation.program
         self.written = [line for line in self.lines if line.right != derivation.symbol(line.target)]
         self.targets = {line.target for line in self.written}
-        mentioned = dict.fromkeys(
-            x.variable for line in self.lines for x in walk(line.right) if isinstance(x, Symbol)
-        )
+        mentioned = dict.fromkeys(x.variable for line in self.lines for x in walk(line.right) if isinstance(x, Symbol))
         given = [x for x in mentioned if x not in self.targets]
         self.constants = [x for x in given if x.kind in ("constant", "seed") and np.size(x.value) <= LONGEST]
         arguments = [x for x in given if x not in self.constants]
@@ -224,7 +224,11 @@ class _Function:
         return self.template(x)
 
     def reduction(self, x: Apply) -> str:
-        settings = [f"{k}={_literal(v)}" for k, v in x.params.items() if v is not None and v is not False and (k, v) != ("ddof", 0)]
+        settings = [
+            f"{k}={_literal(v)}"
+            for k, v in x.params.items()
+            if v is not None and v is not False and (k, v) != ("ddof", 0)
+        ]
         axis = x.params.get("axis")
         if isinstance(axis, tuple) and len(axis) == 1:
             settings[0] = f"axis={axis[0]}"
@@ -257,7 +261,11 @@ class _Function:
                 return _literal(x.params[word])
             text, binds = words[word]
             before, after = template[: match.start()][-1:], template[match.end() :][:1]
-            enclosed = before in ("(", " ", "") and template[: match.start()].rstrip()[-1:] in ("(", ",") and after in (",", ")")
+            enclosed = (
+                before in ("(", " ", "")
+                and template[: match.start()].rstrip()[-1:] in ("(", ",")
+                and after in (",", ")")
+            )
             return text if binds == ATOM or enclosed else f"({text})"
 
         text = re.sub(r"\{([\w*]+)\}", fill, template)

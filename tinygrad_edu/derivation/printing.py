@@ -274,7 +274,9 @@ class Printer:
         """As the operation says itself how it is written."""
         template, binds = self.template(x)
         if x.params.get("reduction") in ("sum", "none"):  # the notation speaks of the mean
-            template = re.sub(r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template)
+            template = re.sub(
+                r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template
+            )
         operands = dict(zip(x.op.inputs, x.operands))
         used = set(re.findall(r"<(\w+)>", template))
 
@@ -459,7 +461,9 @@ def _is_free(template: str, match: re.Match[str]) -> bool:
     after = template[match.end() :].lstrip()[:1]
     if template.startswith("{<") and before == "{" and template[match.end() : match.end() + 2] == "}^":
         return False
-    return (not before and not after) or (before in set("({[|,") and before != "" and after in set(")}]|,") and after != "")
+    return (not before and not after) or (
+        before in set("({[|,") and before != "" and after in set(")}]|,") and after != ""
+    )
 
 
 def _digits(value: Any) -> str:

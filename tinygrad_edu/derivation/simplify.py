@@ -394,7 +394,18 @@ class Algebra:
 
 
 # Rules that only tidy up: they are part of every derivation, and no step that a reader wants to see.
-SILENT = frozenset({"arithmetic", "layer", "mean", "no change", "write out the loss", "no change of shape", "whole sum", "double transpose"})
+SILENT = frozenset(
+    {
+        "arithmetic",
+        "layer",
+        "mean",
+        "no change",
+        "write out the loss",
+        "no change of shape",
+        "whole sum",
+        "double transpose",
+    }
+)
 
 
 # ------------------------------------------------------------------------------------------- the rules
@@ -813,5 +824,3 @@ def _is_elementwise(x: Apply) -> bool:
         or x.op.name in (ACTIVATIONS - {"softmax"})
         or x.op.name in ("where", "greater", "maximum", "minimum", "clip", "square")
     )
-
-
