@@ -124,7 +124,7 @@ def test_switches() -> None:
         "values": ">value</FONT>",
         "gradients": "class=backward",
         "shapes": "· 4×3",
-        "rules": "y ⊙ (1",
+        "rules": "<TD>g ⊙ y ⊙ (1",
     }.items():
         others = [other for other in ("values", "gradients", "rules", "shapes") if other != part]
         assert sign in full
