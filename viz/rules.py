@@ -5,7 +5,7 @@
 >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
 >>> program = trace(tg.tanh(x).sum())
 >>> local_rule(program, program.contributions[-1])
-'g ⊙ (1 − y ⊙ y)'
+'g ⊙ (1 − y²)'
 """
 
 from __future__ import annotations
