@@ -11,8 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import nn, ops, optim
-from tinygrad_edu.engine import mode as _mode
 from tinygrad_edu.errors import AnomalyError, DtypeError, GraphError, ShapeError
+from tinygrad_edu.modes import mode as _mode
 from tinygrad_edu.op import Notation, Op, operation, sample
 from tinygrad_edu.ops import *  # noqa: F403
 from tinygrad_edu.tensor import Tensor, as_tensor, backward

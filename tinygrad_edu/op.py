@@ -27,8 +27,8 @@ from typing import Any, Generic, NamedTuple, ParamSpec
 
 import numpy as np
 
-from tinygrad_edu.engine import Rule, apply
 from tinygrad_edu.errors import DtypeError, ShapeError
+from tinygrad_edu.record import Rule, apply
 
 P = ParamSpec("P")
 Forward = Callable[..., Any]

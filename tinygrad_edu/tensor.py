@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from tinygrad_edu import engine, memory, ops
-from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
+from tinygrad_edu import memory, ops, record
+from tinygrad_edu.engine import sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.methods import Methods
+from tinygrad_edu.modes import current_mode, mode
 from tinygrad_edu.op import NUMPY, OPS
+from tinygrad_edu.record import REFUSALS, Node, Value, apply2, leaf, plain
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
 
@@ -275,7 +277,7 @@ class Tensor(Value, Methods):
 
         return remove
 
-    def _tracked(self, what: str) -> engine.Node:
+    def _tracked(self, what: str) -> Node:
         if self._node is None or not self._node.needs_grad:
             raise GraphError(f"{what}: this tensor needs no gradient; make it with requires_grad=True")
         return self._node
@@ -414,7 +416,7 @@ class Tensor(Value, Methods):
         if not isinstance(value, Tensor):
             value = plain(value, OPS["setitem"])
         tracked = self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
-        if tracked and engine.current_mode().recording:
+        if tracked and current_mode().recording:
             self._write(index, value)
         else:
             self.data[index] = value._data if isinstance(value, Tensor) else value
@@ -440,7 +442,7 @@ class Tensor(Value, Methods):
         node, values = (value._node, value._data) if isinstance(value, Tensor) else (None, value)
         try:
             array[index] = values
-        except engine.REFUSALS as error:
+        except REFUSALS as error:
             raise OPS["setitem"].explain(error, [array, values], {"index": index}) from None
         memory.edited(array, recorded=True)
         self._node = Node(OPS["setitem"], (array, values), {"index": index}, (self._node, node), array, True)
@@ -526,7 +528,7 @@ def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | No
     return tensor
 
 
-engine.result_class = Tensor
+record.result_class = Tensor
 _hook_numbers = itertools.count()
 
 
@@ -643,7 +645,7 @@ def sweep_from(
     roots = [_root(output, gradient, create_graph) for output, gradient in zip(outputs, gradients)]
     if not create_graph:
         return sweep(roots, targets, bool(retain_graph), False, allow_unused)
-    with engine.mode(recording=True):
+    with mode(recording=True):
         return sweep(roots, targets, retain_graph is not False, True, allow_unused)
 
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_edu import GraphError, Tensor
-from tinygrad_edu.engine import Node, ancestors, sweep
+from tinygrad_edu.engine import sweep
+from tinygrad_edu.record import Node, ancestors
 
 Kind = Literal["parameter", "data", "result", "output", "number"]
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
-from tinygrad_edu.engine import apply
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.activations import ACTIVATIONS
 from tinygrad_edu.nn.init import Initializer
 from tinygrad_edu.nn.module import Module, Parameter
+from tinygrad_edu.record import apply
 
 __all__ = ["MLP", "Dropout", "Linear", "Sequential"]
 

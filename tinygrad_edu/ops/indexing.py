@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Value
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, implements, normal, operation, public, sample
 from tinygrad_edu.ops.arithmetic import add
 from tinygrad_edu.ops.shaping import array_of, axis_number, ravel, reshape
+from tinygrad_edu.record import Value
 
 __all__ = [
     "argwhere", "gather", "getitem", "index_add", "nonzero", "plain_index", "put_along_axis", "scatter", "scatter_add",

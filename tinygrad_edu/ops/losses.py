@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Value, apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
 from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
 from tinygrad_edu.ops.shaping import moveaxis
+from tinygrad_edu.record import Value, apply
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "multi_margin_loss",

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import Notation, distinct, normal, operation, public, sample
 from tinygrad_edu.ops.shaping import reshape
 from tinygrad_edu.ops.windows import Pair, Size, as_batch, elements, meet, meeting, no_window, of_one, pair, reach
+from tinygrad_edu.record import apply
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
