@@ -159,6 +159,18 @@ def test_importing_loads_nothing_but_numpy() -> None:
     assert not {m for m in loaded if m.startswith(("tinygrad_edu.check", "tinygrad_edu.data", "tinygrad_edu.manual"))}
 
 
+def test_importing_is_quick() -> None:
+    """What is needed rarely, and takes long to import, is loaded when it is first used."""
+    code = (
+        "import sys, numpy; before = set(sys.modules); import tinygrad_edu; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "tinygrad_edu.engine" in done.stdout.split()
+    assert not {"inspect", "linecache", "pathlib", "numpy.random"} & set(done.stdout.split())
+
+
 def _calls(tree: ast.AST, function: str) -> list[ast.Call]:
     return [
         n

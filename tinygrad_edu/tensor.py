@@ -6,7 +6,6 @@ come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.exp(t)` are 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from tinygrad_edu.engine import sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.methods import Methods
 from tinygrad_edu.modes import current_mode, mode
-from tinygrad_edu.op import NUMPY, OPS
+from tinygrad_edu.op import NUMPY, OPS, signature
 from tinygrad_edu.record import REFUSALS, Node, Value, apply2, leaf, plain
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
@@ -591,7 +590,7 @@ def _call_numpy(function: Callable[..., Any] | None, name: str, args: Any, kwarg
             "for the values alone."
         )
     for keyword in kwargs.keys() & {"out", "where", "casting", "initial", "order", "subok", "dtype"}:
-        if keyword not in inspect.signature(function).parameters:
+        if keyword not in signature(function).parameters:
             raise TypeError(f"{name}: {keyword}= cannot be recorded; use t.numpy() if no gradient is needed")
     return function(*args, **kwargs)
 

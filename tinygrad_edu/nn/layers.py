@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,7 +18,7 @@ from tinygrad_edu.record import apply
 
 __all__ = ["MLP", "Dropout", "Linear", "Sequential"]
 
-Seed = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"  # in quotes: np.random is loaded when it is first used
 
 
 class Linear(Module):
