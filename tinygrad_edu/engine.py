@@ -121,7 +121,12 @@ def sweep(
                 continue
             if useful is not None and parent not in useful:
                 continue
-            c = rule(*values) if params is None else rule(*values, **params)
+            earlier = pending.get(parent)
+            in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
+            if in_place and op.into is not None and watch is None:
+                op.into(earlier, g, **(params or {}))
+                continue
+            c: Any = rule(*values) if params is None else rule(*values, **params)
             kind = type(c)
             if kind is ndarray:
                 shape = arg.shape
@@ -131,7 +136,6 @@ def sweep(
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
                 c = fit(c, arg, op)
-            earlier = pending.get(parent)
             if earlier is None:
                 pending[parent] = c
                 if parent.op is not None:
@@ -139,15 +143,16 @@ def sweep(
                         waiting = parent
                     else:
                         heappush(queue, (-parent.order, parent))
-            elif type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED:
+            elif in_place:
                 earlier += c
             else:
                 pending[parent] = earlier + c
             if watch is not None:
                 watch(node, parent, c, pending[parent])
+            c = None  # now only `pending` holds it
         swept.append(node)
 
-    values = c = earlier = None  # what is left in `pending`, the gradients of the leaves, is held by nobody else here
+    values = earlier = None
     for node in pending:
         g = pending[node]
         if node.notes is not None and node.notes.hooks:

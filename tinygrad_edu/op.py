@@ -154,6 +154,9 @@ class Op(Generic[P]):
     door : callable, optional
         `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused
         (for a ShapeError), an exception of its own choice, or None if it knows no more than NumPy has said.
+    into : callable, optional
+        Of an operation that takes a part of its one input: `into(gradient, g, **params)` adds g to a gradient that is
+        there already, where the rule would put it among zeros.  So all the parts of a tensor cost no more than it.
 
     Examples
     --------
@@ -177,6 +180,7 @@ class Op(Generic[P]):
         samples: Sequence[Sample] = (),
         residual: Callable[..., Any] | None = None,
         door: Callable[..., str | Exception | None] | None = None,
+        into: Callable[..., None] | None = None,
     ) -> None:
         shown = like or forward
         if callable(vjps):
@@ -185,6 +189,7 @@ class Op(Generic[P]):
         self.vjps: Any = vjps if isinstance(vjps, Each) else tuple(vjps)
         self.residual = residual
         self.door = door
+        self.into = into
         self.samples = samples
         self.name = name or shown.__name__
         self.__name__ = self.name
