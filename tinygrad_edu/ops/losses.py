@@ -396,8 +396,10 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 )
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
     check_equal("binary_cross_entropy_with_logits", logits, target)
-    losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
-    return reduced(losses, reduction), sigmoid(logits) - target
+    e = np.exp(-np.abs(logits))  # at most 1
+    losses = np.maximum(logits, 0) - logits * target + np.log1p(e)
+    p = np.exp(np.minimum(logits, 0)) / (1 + e)  # the sigmoid, from what is known already
+    return reduced(losses, reduction), p - target
 
 
 @public(_bce_logits)
