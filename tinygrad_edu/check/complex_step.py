@@ -21,8 +21,9 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.probing import Experiment, outputs_of, values_of
-from tinygrad_edu.engine import Node, ancestors, mode
 from tinygrad_edu.errors import GraphError
+from tinygrad_edu.modes import mode
+from tinygrad_edu.record import Node, ancestors
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["ComplexStep"]

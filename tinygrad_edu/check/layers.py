@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_edu.check.agreement import Array
-from tinygrad_edu.engine import Node, ancestors
 from tinygrad_edu.errors import GraphError
+from tinygrad_edu.record import Node, ancestors
 from tinygrad_edu.tensor import Tensor, sweep_from
 
 __all__ = ["Layer", "gradients_of", "recorded", "layers_of", "named"]

@@ -25,7 +25,7 @@ from tinygrad_edu.check.probing import (
     values_of,
     variables_of,
 )
-from tinygrad_edu.engine import mode
+from tinygrad_edu.modes import mode
 from tinygrad_edu.tensor import Tensor
 from tinygrad_edu.transforms import grad
 
