@@ -177,8 +177,9 @@ class Derivation:
         return Source(self).arguments
 
     def where(self) -> list[tuple[Name, str]]:
-        """The symbols whose names in the program are other ones: W1 is fc1.weight."""
-        found = []
+        """What some symbols are: L, if no output is called so, and W1, which the program calls fc1.weight."""
+        outputs = self.program.outputs
+        found = [] if len(outputs) == 1 and outputs[0].shape == () else [(self.names.loss, "the sum of all outputs")]
         for variable in self.program.variables():
             name = self.names.names.get(variable)
             if variable.named and name is not None and name != Name(variable.name) and "." in variable.name:

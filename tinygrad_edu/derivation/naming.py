@@ -131,6 +131,8 @@ class Names:
         if len(program.outputs) == 1 and single:
             self.loss = self.names[single[0]] = parse(single[0].name) if single[0].named else Name("L")
             self.taken.add(self.loss.text(True))
+        if self.notation == "delta":
+            self.taken.update(Name("δ", str(i)).text(True) for i in self.output_of.values())
         for variable in program.variables():  # what users have called something comes first
             if variable.named and variable not in self.names and "." not in variable.name:
                 self.names[variable] = self._take(parse(variable.name))

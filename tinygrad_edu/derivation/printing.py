@@ -150,6 +150,8 @@ class Printer:
             text = self.space.join(filter(None, [text, self.write(x.above[0])[0]]))
             return (self.minus + text if negative else text), PRODUCT
         alone = len(arrays) == 1 and not coefficient and not scalars
+        if alone and not x.below and not _is_mask(arrays[0]):
+            array = self.part(arrays[0], PRODUCT)
         if alone and x.below and isinstance(arrays[0], Sum | Product) and self.bare_numerator:
             array = self.write(arrays[0])[0]
         top = self.space.join(filter(None, [coefficient, *words, array])) or "1"
