@@ -48,7 +48,7 @@ def test_the_steps_of_a_fused_loss() -> None:
         "rows sum to one: T 𝟏 = 𝟏",
         "chain rule through the softmax: Y − T = Y ⊙ (−T / Y − ((−T / Y) ⊙ Y) 𝟏)",
         "cancel: T ⊙ Y / Y = T",
-        "rows sum to one: (−T) 𝟏 = −1 𝟏",
+        "rows sum to one: (−T) 𝟏 = −𝟏",
         "cancel: Y ⊙ T / Y = T",
         "multiply out: Y ⊙ (1 − T / Y) = Y − T",
     ]
@@ -180,7 +180,7 @@ def test_a_divisor_is_a_count_only_if_it_counts() -> None:
     net = nn.MLP([5, 3], rng=0)
     x, t = small(2, 5), np.ones((2, 3))
     half = derived(((net(x) - Tensor(t, name="T")) ** 2).sum() / 2)
-    assert "n" not in {name.text() for name in (c.name for c in half.counts if c.value == 2)} or " / n" not in str(half)
+    assert half.counts == []
     assert " / n" in str(derived(F.half_mse_loss(net(x), t)))
 
 

@@ -238,8 +238,8 @@ class Printer:
     def broadcast(self, x: Apply) -> Written | None:
         (inner,) = x.operands
         assert inner is not None
-        if isinstance(inner, Number) and inner.value == 1:
-            return self.ones, ATOM
+        if isinstance(inner, Number) and abs(inner.value) == 1:
+            return (self.ones, ATOM) if inner.value > 0 else (self.minus + self.ones, PRODUCT)
         if inner.shape == ():
             return f"{self.part(inner, PRODUCT)} {self.ones}", PRODUCT
         if len(x.shape) == 2 and inner.shape == (x.shape[0], 1):
