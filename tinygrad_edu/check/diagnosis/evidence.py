@@ -11,8 +11,8 @@ import numpy as np
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.diagnosis.backward import Edge, Sweep
 from tinygrad_edu.check.layers import layers_of, named, recorded
-from tinygrad_edu.record import Node
 from tinygrad_edu.program import Equation, Program, Variable, trace
+from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Evidence", "Layer", "Output", "evidence_of", "sigmoid"]
