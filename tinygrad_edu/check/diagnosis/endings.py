@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.diagnosis.backward import Change
-from tinygrad_edu.check.diagnosis.evidence import Evidence, Output, sigmoid
+from tinygrad_edu.check.diagnosis.evidence import Evidence, Output
 from tinygrad_edu.check.diagnosis.hypotheses import Guess, Hypothesis, Step, guesses
-from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, SOFTMAX
+from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, SOFTMAX, Inside
 from tinygrad_edu.program import Variable
 
 __all__ = ["at_the_output", "constants", "decay", "stale"]
@@ -41,26 +41,8 @@ def at_the_output(e: Evidence, output: Output) -> Iterator[Guess]:
         yield from _long_way(e, output, true, SOFTMAX, -k * t / a)
 
 
-class _Inside(Step):
-    """The step through an activation that a fused operation hides: the mistakes that are made at it are the same."""
-
-    @property
-    def operation(self) -> str:
-        return "sigmoid" if self.e.output is not None and self.e.output.activation == "sigmoid" else "softmax"
-
-    def apply(self, x: Array) -> Array:
-        return sigmoid(x)
-
-    @property
-    def x(self) -> Array:
-        return np.asarray(self.args[0])
-
-    def slope(self, y: Array, x: Array) -> Array:
-        return y * (1 - y)
-
-
 def _long_way(e: Evidence, output: Output, true: Array, table: list[Hypothesis], g: Array) -> Iterator[Guess]:
-    yield from guesses(table, _Inside(e, output.v, true, None, g, output.a, (e.of(output.v),)))
+    yield from guesses(table, Inside(e, output.v, true, None, g, output.a, (e.of(output.v),), name=output.activation))
 
 
 def _first_samples(e: Evidence, v: Variable, true: Array) -> Iterator[Guess]:
@@ -194,12 +176,11 @@ def _all_stale(e: Evidence, first: Step, rate: float) -> Change:
     change = Change()
     sweep = e.sweep
     for layer in reversed(e.layers):
-        edge = next(
-            (edge for edge in sweep.parts if layer.U is edge[0].target and layer.H is edge[0].operands[edge[1]]), None
-        )
+        uses = sweep.uses.get(layer.H, []) if layer.H is not None else []
+        edge = next((x for x in uses if x in sweep.parts and layer.W in x[0].operands[1:2]), None)
         if edge is None or layer.W is None or layer.W not in sweep.totals:
             continue
-        if sweep.position[layer.U] > sweep.position[first.equation.target]:
+        if sweep.position[edge[0].target] > sweep.position[first.equation.target]:
             continue
         part = sweep.parts[edge]
         moved = (np.atleast_2d(sweep.totals[layer.U]) @ sweep.totals[layer.W].T).reshape(part.shape)

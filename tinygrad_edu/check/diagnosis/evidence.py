@@ -54,6 +54,7 @@ class Evidence:
         self, program: Program, layers: list[Layer], targets: dict[str, Variable], values: Mapping[Variable, Any]
     ) -> None:
         self.program = program
+        self.loss: Tensor | None = None  # what was recorded, for its derivation
         self.layers = layers
         self.targets = targets
         self.values = values
@@ -68,7 +69,9 @@ class Evidence:
 
     def at(self, inputs: Mapping[Variable, Any]) -> Evidence:
         """The same program at other values of its inputs."""
-        return Evidence(self.program, self.layers, self.targets, evaluated(self.program, inputs))
+        there = Evidence(self.program, self.layers, self.targets, evaluated(self.program, inputs))
+        there.loss = self.loss
+        return there
 
     def of(self, variable: Variable) -> Array:
         """The value of a variable, as an array."""
@@ -251,7 +254,9 @@ def evidence_of(loss: Tensor) -> Evidence:
     targets = {name: x for name, node in names.items() if (x := variable(node)) is not None}
     wide = {x: x.value.astype(np.float64) for x in program.inputs if x.dtype in (np.float32, np.float16)}
     values = evaluated(program, wide) if wide else {x: x.value for x in program.variables()}
-    return Evidence(program, layers, targets, values)
+    e = Evidence(program, layers, targets, values)
+    e.loss = loss
+    return e
 
 
 def _input(

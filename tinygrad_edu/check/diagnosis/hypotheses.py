@@ -131,6 +131,9 @@ def same(a: Array, b: Array) -> bool:
 
 def _what(step: Step) -> str:
     """An operation that is no activation has a derivative, too."""
-    if step.edge is None or step.equation.op.__module__.endswith("activations") or step.operation == "tanh":
+    layer = step.e.layer_of(step.variable)
+    if step.edge is None or (layer is not None and step.variable is layer.U):
+        return "activation derivative"
+    if step.equation.op.__module__.endswith("activations") or step.operation == "tanh":
         return "activation derivative"
     return f"derivative of {step.operation}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.diagnosis.hypotheses import Hypothesis, Step
+from tinygrad_edu.program import Variable
 
 __all__ = ["INPUT", "MULTIPLY", "WEIGHT"]
 
@@ -85,26 +86,32 @@ INPUT = [
 # ------------------------------------------------------------------------------ dL/dW = H^T delta
 
 
+def _before(s: Step) -> Variable | None:
+    """The U of H = phi(U), where phi is one operation or several."""
+    H = s.equation.operands[0]
+    number = next((layer.number for layer in s.e.layers if layer.H is H), 0)
+    before = next((layer.U for layer in s.e.layers if layer.number == number - 1), None)
+    if before is not None and np.shape(s.e.values[before]) == np.shape(s.args[0]):
+        return before
+    made = s.e.made_by.get(H)
+    return made.variables[0] if made is not None and len(made.variables) == 1 else None
+
+
 def _pre_activation(s: Step) -> Array | None:
-    """H = phi(U) was recorded: U instead."""
-    made = s.e.made_by.get(s.equation.operands[0])
-    if (m := _matrices(s)) is None or made is None or len(made.variables) != 1:
+    U = _before(s)
+    if (m := _matrices(s)) is None or U is None or np.shape(s.e.values[U]) != np.shape(s.args[0]):
         return None
-    U = s.e.of(made.variables[0])
-    return np.atleast_2d(U).T @ m[2] if U.shape == s.e.of(s.equation.operands[0]).shape else None
+    return np.atleast_2d(s.e.of(U)).T @ m[2]
 
 
 def _other_activation(s: Step) -> Iterator[Array]:
     if (m := _matrices(s)) is None:
         return
-    own = s.equation.operands[0]
-    before = s.e.made_by[own].variables if own in s.e.made_by else []
+    near = (s.equation.operands[0], _before(s))
     for layer in s.e.layers:
         for other in (layer.H, layer.U):
-            if other is not None and other is not own and other not in before:
-                V = s.e.of(other)
-                if V.shape == np.shape(s.args[0]):
-                    yield np.atleast_2d(V).T @ m[2]
+            if other is not None and other not in near and np.shape(s.e.values[other]) == np.shape(s.args[0]):
+                yield np.atleast_2d(s.e.of(other)).T @ m[2]
 
 
 def _weight_order(s: Step) -> Iterator[Array]:
