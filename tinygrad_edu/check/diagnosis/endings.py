@@ -51,7 +51,8 @@ def _first_samples(e: Evidence, v: Variable, true: Array) -> Iterator[Guess]:
     why = "The loss of a batch is made of all its samples, and so is its gradient."
     for row in (0, -1):
         only = np.zeros_like(true)
-        only[row] = true[row]
+        at = (slice(None), row) if e.columns else row
+        only[at] = true[at]
         for factor in (1, e.n):
             yield Guess("first sample only", why, v, Change(totals={v: factor * only}))
 
@@ -74,12 +75,13 @@ def constants(e: Evidence, at_parameter: bool) -> list[tuple[float, str, str]]:
         else:
             found.append((1 / n, "1/n too many", f"Divided by n, but {whole}."))
             found.append((n, "n times too large", f"Multiplied by n, but {whole}."))
-    if C > 1:
+    if C > 1 and (e.divides_by(e.n) or e.divides_by(1)):
         found.append((1 / C, "mean over classes too", "The loss is divided by the number of samples, not of numbers."))
+    if C > 1 and e.output is not None and e.divides_by(e.n * e.classes):
         found.append(
             (C, "missing mean over classes", "This loss is a mean over all numbers, classes or outputs included.")
         )
-        if e.mean and n > 1:
+        if n > 1:
             found.append((n * C, "missing 1/n", "The loss is a mean over all n C numbers; so is its gradient."))
             found.append(
                 (1 / (n * C), "1/n twice", "The 1/n of the loss is in delta already; it must not come in again.")
@@ -145,11 +147,11 @@ def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
 
 def stale(e: Evidence, step: Step, first: Variable, yours: Array) -> Iterator[Guess]:
     """dL/dH = delta W^T with a W that has already moved to W - eta dL/dW: eta is found by least squares."""
-    W = step.equation.operands[1]
+    W = step.W
     if W not in e.sweep.totals or e.of(W).ndim != 2 or yours.size < 2:
         return
     true = e.sweep.totals[first]
-    moved = e.sweep.changed(step.change(_through(step, e.sweep.totals[W])), first).get(first)
+    moved = e.sweep.changed(step.change(_through(step, step.turn(e.sweep.totals[W]))), first).get(first)
     if moved is None or moved.shape != true.shape or yours.shape != true.shape:
         return
     size = float(np.sum(moved * moved))
@@ -162,7 +164,7 @@ def stale(e: Evidence, step: Step, first: Variable, yours: Array) -> Iterator[Gu
         f"{rate:.6g} d{symbol})^T. First all gradients, then the updates."
     )
     yield Guess("stale values after an update", why, step.variable, _all_stale(e, step, rate))
-    alone = step.change(step.true - rate * _through(step, e.sweep.totals[W]))
+    alone = step.change(step.true - rate * _through(step, step.turn(e.sweep.totals[W])))
     yield Guess("stale values after an update", why, step.variable, alone)
 
 

@@ -93,6 +93,19 @@ class Evidence:
         return {layer.b for layer in self.layers if layer.b is not None}
 
     @property
+    def columns(self) -> bool:
+        """Are samples columns, U = W H + b 1^T?"""
+        if not self.layers or self.layers[-1].W is None or len(self.layers[-1].U.shape) < 2:
+            return False
+        return any(q.op.name == "matmul" and q.operands[0] is self.layers[-1].W for q in self.program.forward)
+
+    def divides_by(self, count: int) -> bool:
+        """May the gradient at the output be k (a - t) with k = 1/count, or 2/count?  Where k is not known, it may."""
+        if self.output is None:
+            return True
+        return bool(np.isclose(abs(self.output.k) * count, (1, 2), rtol=1e-9).any())
+
+    @property
     def mean(self) -> bool:
         """Is the loss divided by the number of samples?"""
         if self.output is not None and not float(abs(self.output.k)).is_integer():
@@ -146,7 +159,9 @@ class Evidence:
         """The number of samples, and of classes or outputs."""
         if self.layers:
             shape = np.shape(self.values[self.layers[-1].U])
-            return (shape[0], shape[-1]) if len(shape) > 1 else (1, shape[-1] if shape else 1)
+            if len(shape) < 2:
+                return 1, shape[-1] if shape else 1
+            return (shape[-1], shape[0]) if self.columns else (shape[0], shape[-1])
         data = [np.shape(self.values[x]) for x in self.program.inputs if x.kind == "data" and np.ndim(x.value)]
         return (data[0][0], 1) if data else (1, 1)
 

@@ -52,7 +52,7 @@ def _layers_line(e: Evidence, variable: Variable, columns: bool) -> str | None:
     delta = e.gradient(layer.U)
     penalty = _penalty(e, variable)
     if variable is layer.W and layer.H is not None:
-        if e.of(variable).ndim == 2 and e.of(layer.U).ndim == 2 and e.of(layer.H).shape[-1] == e.of(variable).shape[0]:
+        if e.of(variable).ndim == 2 and e.of(layer.U).ndim == 2 and e.of(layer.H).ndim == 2:
             product = f"{delta} @ {e.symbol(layer.H)}.T" if columns else f"{e.symbol(layer.H)}.T @ {delta}"
             return f"{name} = {product}{penalty}"
         return f"{name} = np.outer({e.symbol(layer.H)}, {delta}){penalty}"

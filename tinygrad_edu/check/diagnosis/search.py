@@ -12,7 +12,7 @@ from tinygrad_edu.check.diagnosis.backward import Change, Edge, Sweep, Unsuitabl
 from tinygrad_edu.check.diagnosis.endings import at_the_output, constants, decay, stale
 from tinygrad_edu.check.diagnosis.evidence import Evidence
 from tinygrad_edu.check.diagnosis.hypotheses import Guess, Hypothesis, Step, guesses
-from tinygrad_edu.check.diagnosis.products import INPUT, MULTIPLY, WEIGHT
+from tinygrad_edu.check.diagnosis.products import INPUT, MULTIPLY, WEIGHT, turned
 from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, LOG_SOFTMAX, SOFTMAX, STANDARDIZE, composed, is_elementwise
 from tinygrad_edu.check.diagnosis.sums import BIAS, BROADCAST, cuts, joins, summed_axes
 from tinygrad_edu.program import Variable
@@ -357,8 +357,10 @@ def _at(e: Evidence, edge: Edge, first: Variable, mine: Array) -> Iterator[Guess
     table: list[Hypothesis] = []
     operation = equation.op.name
     if operation in ("linear", "matmul"):
+        if operation == "matmul" and equation.operands[0] in e.weights and equation.operands[1] not in e.weights:
+            step, i = turned(step), 1 - i
         table += [INPUT, WEIGHT][i] if i < 2 else []
-        if i == 0 and equation.operands[1] in e.weights:
+        if i == 0 and step.W in e.weights:
             yield from stale(e, step, first, mine)
     elif operation == "softmax":
         table += SOFTMAX

@@ -135,13 +135,15 @@ class Inside(Step):
         return np.asarray(self.args[0])
 
     def apply(self, x: Array) -> Array:
+        if self.name not in KNOWN:
+            raise ValueError  # nobody knows what it would be elsewhere
         return KNOWN[self.name](x)
 
     def slope(self, y: Array, x: Array) -> Array:
         if self.name in KNOWN:
             return np.asarray(WRITTEN[self.name][0](y, x))
         if self.slopes is None or x is not self.x:
-            raise ValueError  # what its derivative is elsewhere is not known
+            raise ValueError
         return self.slopes
 
 
