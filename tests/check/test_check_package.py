@@ -15,7 +15,7 @@ FILES = sorted(FOLDER.rglob("*.py"))
 MODULES = [
     ".".join(f.relative_to(FOLDER.parents[1]).with_suffix("").parts).removesuffix(".__init__")
     for f in FILES
-    if f.stem != "__main__"  # it runs when it is imported
+    if f.stem not in ("__main__", "pytest_plugin")  # it runs when it is imported; it has fixtures only
     and f.parent.name != "diagnosis"  # its parts speak to each other; what they say is in compare's examples
 ]
 
