@@ -588,7 +588,7 @@ def test_updates_that_are_no_descent():
 def test_the_report():
     case, graph, _ = network(sizes=(2, 3, 1), phi="relu", loss="bce", n=4)
     comparison = diagnosed(case, graph, {"db2": "db2 = d2.mean(axis=0)", "d1": "d1 = dH1"})
-    sure = "certain: nothing else fits, also on a probe (3 samples, layers 4-5-6)"
+    sure = "certain: nothing else fits, also on a probe (3 samples, layers 4-5-1)"
     assert str(comparison).split("\n\n")[1].splitlines() == [
         "2 mistakes. First in the order of the sweep:",
         f"  db2: bias averaged over the batch ({sure})",
@@ -637,3 +637,34 @@ def test_the_sweep_is_the_engines(name):
     e = evidence_of(graph)
     for key, g in gradients_of(graph).items():
         np.testing.assert_allclose(e.sweep.totals[e.targets[key]], g, rtol=1e-13, atol=1e-16)
+
+
+def two_three_one(slip):
+    """The backward pass of 2-3-1 as most people write it: the loss divides by n C, and here C = 1."""
+
+    def backward(X, t, W1, b1, W2, b2):
+        U1 = X @ W1 + b1
+        H1 = np.maximum(U1, 0)
+        y = 1 / (1 + np.exp(-(H1 @ W2 + b2)))
+        d2 = (y - t) / len(X) * (0.73 if slip == "scale" else 1)
+        d1 = (d2 @ W2.T) * (U1 > (0.2 if slip == "threshold" else 0))
+        return {"d2": d2, "W2": H1.T @ d2, "b2": d2.sum(axis=0), "d1": d1, "W1": X.T @ d1, "b1": d1.sum(axis=0)}
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("slip", "where", "said"),
+    [("scale", "delta2", "scale 0.73, the same"), ("threshold", "delta1", "differs only where U1 > 0")],
+)
+def test_a_function_is_not_blamed_for_shapes_that_it_was_not_written_for(slip, where, said):
+    """On a probe with several outputs, (y - t) / n would be wrong; but nobody has asked for that."""
+    X, t = tg.data.xor()
+    net = tg.nn.MLP([2, 3, 1], "relu", output="sigmoid", rng=0)
+    loss = tg.nn.functional.binary_cross_entropy(net(tg.Tensor(X, name="X")), tg.Tensor(t, name="t"))
+    assert compare_gradients(two_three_one("none"), loss)
+    (mistake,) = compare_gradients(two_three_one(slip), loss).mistakes
+    assert mistake.where == where
+    assert mistake.names == ()
+    assert mistake.says.startswith(said)
+    assert "n * C" not in mistake.line

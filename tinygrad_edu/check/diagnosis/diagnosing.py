@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ def diagnose(
     `updated` are parameters after a step.  `columns` is how the right lines are written.
     """
     findings = find(e, yours, rtol)
-    probe, there, probed = _probe(e, call, rtol) if findings and call is not None else (None, e, [])
+    wrong = {name for finding in findings for name in (finding.name, *finding.follows)}
+    probe, there, probed = _probe(e, call, rtol, wrong) if findings and call is not None else (None, e, [])
     if not findings:
         mistakes = []
     elif (rounded := _roundings_only(e, yours, rtol)) is not None:
@@ -89,8 +90,14 @@ def _roundings_only(e: Evidence, yours: Mapping[str, Array], rtol: float) -> Mis
     return Mistake(worst, "all gradients", (), SEEN, says, follows=tuple(x for x in errors if x != worst))
 
 
-def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, Evidence, list[Finding]]:
-    """The first probe on which the function runs, and what is wrong there."""
+def _probe(
+    e: Evidence, call: Call, rtol: float, wrong: Collection[str]
+) -> tuple[Probe | None, Evidence, list[Finding]]:
+    """The first probe on which the function runs, and what is wrong there.
+
+    If what comes first there is right on the data (not among the names in `wrong`), then the function was not written
+    for such data, and the probe proves nothing.
+    """
     for probe in probes(e):
         try:
             with np.errstate(all="ignore"):
@@ -101,7 +108,7 @@ def _probe(e: Evidence, call: Call, rtol: float) -> tuple[Probe | None, Evidence
         except Exception:  # somebody else's code, on shapes that it was not written for
             continue
         found = find(there, yours, rtol)
-        if found:
+        if found and found[0].name in wrong:
             return probe, there, found
     return None, e, []
 

@@ -151,7 +151,10 @@ class Probe:
 
 
 def probes(e: Evidence, seed: int = 0) -> Iterator[Probe]:
-    """Probes for a program, the best first: all sizes distinct; only the number of samples another; only new values."""
+    """Probes for a program, the best first: all sizes distinct; only the number of samples another; only new values.
+
+    An axis of size one stays so: who has one output may well divide by n where the loss divides by n C.
+    """
     axes = Axes(e)
     inputs = [x for x in e.program.inputs if x.kind in ("parameter", "data")]
     roots = list(dict.fromkeys(axes.root((x, i)) for x in inputs for i in range(len(x.shape))))
@@ -159,7 +162,7 @@ def probes(e: Evidence, seed: int = 0) -> Iterator[Probe]:
     if e.layers and len(e.layers[-1].U.shape) > 1:
         samples = axes.root((e.layers[-1].U, 1 if e.columns else 0))
     tried: set[tuple[Any, ...]] = set()
-    for level in ("sizes", "wide", "samples", "values"):
+    for level in ("sizes", "samples", "values"):
         sizes: dict[Axis, int] = {}
         fresh = iter(SIZES[1:])
         for root in roots:
@@ -167,7 +170,7 @@ def probes(e: Evidence, seed: int = 0) -> Iterator[Probe]:
             free = not axes.is_fixed(root) and now > 0
             if free and root == samples and level != "values":
                 sizes[root] = SIZES[0]
-            elif free and (level == "sizes" or (level == "wide" and now > 1)) and root != samples:
+            elif free and level == "sizes" and now > 1 and root != samples:
                 sizes[root] = next(fresh, now)
             else:
                 sizes[root] = now
