@@ -118,14 +118,17 @@ def leaf(data: Any, needs_grad: bool, name: str | None = None) -> Node:
 class Mode:
     """How operations are recorded, for this thread and this asynchronous task.  It is never changed, but replaced."""
 
-    __slots__ = ("anomaly", "everything", "recording")
+    __slots__ = ("anomaly", "everything", "recording", "tracer")
 
-    def __init__(self, recording: bool = True, everything: bool = False, anomaly: bool = False) -> None:
+    def __init__(
+        self, recording: bool = True, everything: bool = False, anomaly: bool = False, tracer: Any = None
+    ) -> None:
         self.recording = recording
         self.everything = everything  # also what needs no gradient: masks, comparisons, constants
         self.anomaly = anomaly  # look for the first NaN or infinity
+        self.tracer = tracer  # of a step that is being compiled: it is told of each result, and says of which class it is
 
-    def changed(self, **changes: bool) -> Mode:
+    def changed(self, **changes: Any) -> Mode:
         """This mode with some flags changed."""
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
@@ -138,7 +141,7 @@ current_mode = MODE.get
 class mode:
     """`with mode(recording=False):` changes the mode for a block, a function or a coroutine function."""
 
-    def __init__(self, **changes: bool) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.changes = changes
         self.tokens: list[Token[Mode]] = []
 
@@ -238,10 +241,10 @@ def result(
     needs_grad: bool,
 ) -> Value:
     """The Tensor of a result, with its Node if it is to be recorded."""
-    out = new(result_class)
+    mode = current_mode()
+    out = new(result_class if mode.tracer is None else mode.tracer.result_class)
     out._data = value
     out._node = None
-    mode = current_mode()
     needs_grad = needs_grad and mode.recording and op.differentiable
     if needs_grad or mode.everything:
         out._node = node = new(Node)  # as Node(...), without the call: that is 0.1 us of 1
@@ -257,6 +260,8 @@ def result(
         where = check_forward(op.name, args, value)
         if out._node is not None:
             out._node.note().where = where
+    if mode.tracer is not None:
+        mode.tracer.record(out)
     return out
 
 
@@ -480,14 +485,15 @@ def as_tensors(node: Node) -> list[Any]:
     args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
     if current_mode().everything:  # then constants, too
         args = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray | np.generic) else x for x in args]
-    if op.residual:  # recomputed, so that derivatives flow through it: what the forward kept is a constant
-        args.append(op.residual(*args, **(node.params or {})))
+    if op.residual:  # what the forward kept is a constant: recomputed where derivatives are to flow through it
+        args.append(op.residual(*args, **(node.params or {})) if current_mode().recording else node.args[-1])
     return [tensor_of(node, node.value), *args]
 
 
 def tensor_of(node: Node, data: Any) -> Value:
     """A Tensor for a Node: its own has perhaps been dropped."""
-    out = new(result_class)
+    tracer = current_mode().tracer
+    out = new(result_class if tracer is None else tracer.result_class)
     out._data = data
     out._node = node
     return out

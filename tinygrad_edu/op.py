@@ -126,6 +126,8 @@ class Op(Generic[P]):
     door : callable, optional
         `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused
         (for a ShapeError), an exception of its own choice, or None if it knows no more than NumPy has said.
+    writes : tuple of int, optional
+        Which inputs the forward writes to (a running mean): such an operation is kept, and keeps its place.
 
     Examples
     --------
@@ -149,6 +151,7 @@ class Op(Generic[P]):
         samples: Sequence[Sample] = (),
         residual: Callable[..., Any] | None = None,
         door: Callable[..., str | Exception | None] | None = None,
+        writes: tuple[int, ...] = (),
     ) -> None:
         shown = like or forward
         if callable(vjps):
@@ -157,6 +160,7 @@ class Op(Generic[P]):
         self.vjps: Any = vjps if isinstance(vjps, Each) else tuple(vjps)
         self.residual = residual
         self.door = door
+        self.writes = writes
         self.samples = samples
         self.name = name or shown.__name__
         self.__name__ = self.name

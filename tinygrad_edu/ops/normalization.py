@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.engine import Value
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.memory import edited
 from tinygrad_edu.op import PRODUCT, SUM, Notation, normal, operation, sample
@@ -224,18 +225,49 @@ def batch_norm(
         )
     axes = (0, *range(2, len(np.shape(x))))
     if running_mean is not None:
-        values = _wide(numbers(x))
-        _move(running_mean, np.mean(values, axis=axes), momentum)
-        _move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
+        values = _wide(x.detach() if isinstance(x, Value) else x)
+        move(running_mean, np.mean(values, axis=axes), momentum)
+        move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
     return _scaled(standardize(x, axis=axes, eps=eps), weight, bias, shape)
 
 
-def _move(running: Any, statistic: Any, momentum: float) -> None:
-    """A running statistic, moved in place, outside of the graph."""
-    memory = numbers(running)
-    memory *= 1 - momentum
-    memory += momentum * statistic
-    edited(memory)
+# Both write into their first input, outside of the graph.
+
+
+@operation(vjps=[None, None, None], writes=(0,))
+def move(running: Operand, statistic: Operand, momentum: Operand) -> Any:
+    """running = (1 - momentum) running + momentum statistic, in place.  No gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_edu.ops.normalization import move
+    >>> mean = np.zeros(2)
+    >>> move(mean, np.array([1.0, 2.0]), 0.1)
+    array([0.1, 0.2])
+    >>> mean
+    array([0.1, 0.2])
+    """
+    running *= 1 - momentum
+    running += momentum * statistic
+    edited(running)
+    return running
+
+
+@operation(vjps=[None], writes=(0,))
+def advance(count: Operand) -> Any:
+    """One more, in place.  No gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_edu.ops.normalization import advance
+    >>> advance(np.array(3))
+    array(4)
+    """
+    count += 1
+    edited(count)
+    return count
 
 
 def _tail(name: str, x: Any, normalized_shape: int | Sequence[int], **parameters: Any) -> tuple[int, ...]:
