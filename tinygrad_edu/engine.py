@@ -486,7 +486,10 @@ def as_tensors(node: Node) -> list[Any]:
     if current_mode().everything:  # then constants, too
         args = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray | np.generic) else x for x in args]
     if op.residual:  # what the forward kept is a constant: recomputed where derivatives are to flow through it
-        args.append(op.residual(*args, **(node.params or {})) if current_mode().recording else node.args[-1])
+        kept = node.args[-1]
+        if current_mode().recording:
+            kept = op.residual(*args, **(node.params or {}))
+        args.append(tensor_of(leaf(kept, False), kept) if isinstance(kept, ndarray) else kept)
     return [tensor_of(node, node.value), *args]
 
 

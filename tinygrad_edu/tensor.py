@@ -643,12 +643,13 @@ def sweep_from(
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
         raise ShapeError(f"backward: {len(gradients)} gradients for {len(outputs)} outputs")
-    roots = [_root(output, gradient, create_graph) for output, gradient in zip(outputs, gradients)]
     mode = engine.current_mode()
-    if not create_graph and mode.tracer is None:
+    on_tensors = create_graph or mode.tracer is not None
+    roots = [_root(output, gradient, on_tensors) for output, gradient in zip(outputs, gradients)]
+    if not on_tensors:
         return sweep(roots, targets, bool(retain_graph), False, allow_unused)
     keep = create_graph if retain_graph is None else retain_graph
-    watch = None if mode.tracer is None else mode.tracer.watch
+    watch = None if mode.tracer is None else mode.tracer.sweeping()
     with engine.mode(recording=create_graph):  # a step that is traced records its sweeps, whether they are or not
         return sweep(roots, targets, keep, True, allow_unused, watch)
 
