@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import mapped, reads
-from tinygrad_edu.memory import owner
+from tinygrad_edu.compiler.listing import Renaming, mapped, reads
 from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["Lifetimes", "Piece", "Scratch", "laid_out"]
@@ -47,7 +46,8 @@ def laid_out(memory: np.ndarray, piece: Piece) -> np.ndarray:
 class Lifetimes:
     """Which Variables share memory, and when each memory is read for the last time."""
 
-    def __init__(self, equations: list[Equation], results: Iterable[Variable]) -> None:
+    def __init__(self, equations: list[Equation], results: Iterable[Variable], renaming: Renaming) -> None:
+        self.memory = renaming.memory
         self.root: dict[Variable, Variable] = {}
         self.last: dict[Variable, int] = {}
         self.made: dict[Variable, int] = {}
@@ -70,9 +70,9 @@ class Lifetimes:
         """The root of what an operation has returned: of an operand if it is a view of it, else itself."""
         if not isinstance(target.value, np.ndarray):
             return target
-        memory = owner(target.value)
+        memory = self.memory(target)
         for x in needed:
-            if isinstance(x.value, np.ndarray) and owner(x.value) is memory:
+            if isinstance(x.value, np.ndarray) and self.memory(x) == memory:
                 return self.of(x)
         return target
 

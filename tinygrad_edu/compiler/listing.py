@@ -18,11 +18,12 @@ import numpy as np
 from tinygrad_edu.compiler.tracing import DELIVER, Record, Traced, Tracer
 from tinygrad_edu.engine import Node, Value
 from tinygrad_edu.errors import CompileError
+from tinygrad_edu.memory import owner
 from tinygrad_edu.op import Op
 from tinygrad_edu.program import Call, Equation, Variable, calls_of
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["Listing", "Origin", "Result", "identifier", "mapped", "reads"]
+__all__ = ["Listing", "Origin", "Renaming", "Result", "identifier", "mapped", "reads"]
 
 
 class Origin(NamedTuple):
@@ -65,6 +66,39 @@ def reads(equation: Equation) -> list[Variable]:
     if equation.params:
         mapped(equation.params, note)
     return found
+
+
+class Renaming:
+    """Which Variables are now others, and whose memory is one since then."""
+
+    def __init__(self) -> None:
+        self.renamed: dict[Variable, Variable] = {}
+        self.joined: dict[int, int] = {}  # by the ids of the arrays that own the memory in the trace
+
+    def __call__(self, x: Any) -> Any:
+        while isinstance(x, Variable) and x in self.renamed:
+            x = self.renamed[x]
+        return x
+
+    def rename(self, old: Variable, new: Variable) -> None:
+        """From now on `old` is `new`; what was a view of the one is a view of the other."""
+        self.renamed[old] = new
+        a, b = self.memory(old), self.memory(new)
+        if a != b:
+            self.joined[a] = b
+
+    def memory(self, x: Variable) -> int:
+        """Equal for Variables that share memory."""
+        number = id(owner(x.value))
+        while number in self.joined:
+            number = self.joined[number]
+        return number
+
+    def apply(self, equation: Equation) -> None:
+        """In the operands and parameters of an equation."""
+        equation.operands = tuple(self(x) for x in equation.operands)
+        if equation.params and equation.op is not DELIVER:
+            equation.params = mapped(equation.params, self)
 
 
 class Listing:
@@ -259,7 +293,7 @@ def _kept(equation: Equation) -> list[Variable]:
     return found
 
 
-RESERVED = {"np", "k", "slice", "range", "step"}
+RESERVED = {"np", "slice", "range"}
 
 
 def identifier(word: str) -> str:

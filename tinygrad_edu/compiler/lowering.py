@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import mapped
+from tinygrad_edu.compiler.listing import Renaming, mapped
 from tinygrad_edu.compiler.tracing import DELIVER, DETACH, UPDATE, Traced, Tracer
 from tinygrad_edu.engine import Value, apply, leaf
 from tinygrad_edu.op import OPS, Op
@@ -112,11 +112,10 @@ def _forward(equation: Equation) -> Any:
 # -------------------------------------------------------------------------------------------- reading
 
 
-def lowered(equations: list[Equation]) -> tuple[list[Equation], dict[Variable, Any], dict[Equation, Equation]]:
-    """The equations in smaller pieces, which Variables are now others, and which equation each piece is of."""
+def lowered(equations: list[Equation], renaming: Renaming) -> tuple[list[Equation], dict[Equation, Equation]]:
+    """The equations in smaller pieces, and which equation each piece is of."""
     origin: dict[Any, Equation] = {}
     found: list[Equation] = []
-    renamed: dict[Variable, Any] = {}
     whole: set[Any] = set()  # operations with inputs of some kind that could not be read
     waiting = list(reversed(equations))
     while waiting:
@@ -126,7 +125,7 @@ def lowered(equations: list[Equation]) -> tuple[list[Equation], dict[Variable, A
             found.append(equation)
             continue
         key = _kind(equation)
-        pieces = None if key in whole else _read(equation, renamed)
+        pieces = None if key in whole else _read(equation, renaming)
         if pieces is None:
             whole.add(key)
             found.append(equation)
@@ -134,7 +133,7 @@ def lowered(equations: list[Equation]) -> tuple[list[Equation], dict[Variable, A
             for piece in pieces:
                 origin[piece] = origin.get(equation, equation)
             waiting += reversed(pieces)
-    return found, renamed, origin
+    return found, origin
 
 
 def _kind(equation: Equation) -> Any:
@@ -144,7 +143,7 @@ def _kind(equation: Equation) -> Any:
     return equation.op, operands, repr(mapped(equation.params, lambda x: "array" if isinstance(x, Variable) else x))
 
 
-def _read(equation: Equation, renamed: dict[Variable, Any]) -> list[Equation] | None:
+def _read(equation: Equation, renaming: Renaming) -> list[Equation] | None:
     """The pieces of one equation, or None if its forward cannot be read."""
     reader = Reader()
     places: dict[Any, Any] = {}
@@ -209,10 +208,11 @@ def _read(equation: Equation, renamed: dict[Variable, Any]) -> list[Equation] | 
             return None
         changes[old] = variable
     for old, variable in changes.items():
-        renamed[old] = variable
+        renaming.rename(old, variable)
         variable.name = variable.name or old.name
     for piece in pieces:
-        piece.target.name = piece.target.name or equation.target.name
+        same = piece.target.shape == equation.target.shape
+        piece.target.name = piece.target.name or (equation.target.name if same else piece.op.name.strip("_"))
     return pieces
 
 
@@ -250,6 +250,6 @@ def _pair(old: Any, new: Any, ends: list[tuple[Any, Any]]) -> bool:
 def _equal(a: Any, b: Any) -> bool:
     """Bit for bit the same numbers, of one dtype, in one order of memory."""
     a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape or a.dtype != b.dtype:
+    if a.shape != b.shape or a.dtype != b.dtype or a.strides != b.strides:
         return False
     return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))

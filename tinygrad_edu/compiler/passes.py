@@ -10,31 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import mapped, reads
+from tinygrad_edu.compiler.listing import Renaming, mapped, reads
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
-from tinygrad_edu.memory import owner
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["Renaming", "is_kept", "simplified", "without_dead"]
-
-
-class Renaming:
-    """Which Variables are now others, or numbers."""
-
-    def __init__(self, renamed: dict[Variable, Any]) -> None:
-        self.renamed = renamed
-
-    def __call__(self, x: Any) -> Any:
-        while isinstance(x, Variable) and x in self.renamed:
-            x = self.renamed[x]
-        return x
-
-    def apply(self, equation: Equation) -> None:
-        """In the operands and parameters of an equation."""
-        equation.operands = tuple(self(x) for x in equation.operands)
-        if equation.params and equation.op is not DELIVER:
-            equation.params = mapped(equation.params, self)
+__all__ = ["is_kept", "simplified", "without_dead"]
 
 
 def is_kept(equation: Equation) -> bool:
@@ -48,7 +29,7 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
     `constants` are Variables whose value is known; those that are found are added.  What is written to has versions: two
     equations are equal only if nothing was written in between.
     """
-    written = {id(owner(np.asarray(x.value))) for e in equations for i in e.op.writes for x in (e.operands[i],)}
+    written = {renaming.memory(x) for e in equations for i in e.op.writes for x in (renaming(e.operands[i]),)}
     versions: dict[Any, int] = {}
     seen: dict[Any, Equation] = {}
     found: list[Equation] = []
@@ -56,7 +37,7 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
         renaming.apply(equation)
         if is_kept(equation):
             for i in equation.op.writes:
-                memory = id(owner(np.asarray(equation.operands[i].value)))
+                memory = renaming.memory(equation.operands[i])
                 versions[memory] = versions.get(memory, 0) + 1
             found.append(equation)
             continue
@@ -66,13 +47,13 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
             mapped(equation.kept, lambda x: constants.add(x) if isinstance(x, Variable) else None)
             continue
         same = _unchanged(equation, constants)
-        if same is not None and id(owner(np.asarray(same.value))) not in written:
-            renaming.renamed[equation.target] = same
+        if same is not None and renaming.memory(same) not in written:
+            renaming.rename(equation.target, same)
             continue
-        key = _key(equation, versions)
+        key = _key(equation, versions, renaming)
         if key is not None and key in seen:
             twin = seen[key]
-            renaming.renamed[equation.target] = twin.target
+            renaming.rename(equation.target, twin.target)
             _pair_kept(equation.kept, twin.kept, renaming)
             continue
         if key is not None:
@@ -115,12 +96,12 @@ def _layout(x: Variable) -> Any:
     return np.asarray(x.value).strides
 
 
-def _key(equation: Equation, versions: dict[Any, int]) -> Any:
+def _key(equation: Equation, versions: dict[Any, int], renaming: Renaming) -> Any:
     """Equal for equations that compute the same."""
 
     def plain(x: Any) -> Any:
         if isinstance(x, Variable):
-            return x, versions.get(id(owner(np.asarray(x.value))), 0)
+            return x, versions.get(renaming.memory(x), 0)
         return type(x).__name__, x
 
     key = (equation.op, tuple(plain(x) for x in equation.operands), _frozen(equation.params, plain))
@@ -148,7 +129,7 @@ def _pair_kept(old: Any, new: Any, renaming: Renaming) -> None:
     mapped(new, news.append)
     for a, b in zip(olds, news):
         if isinstance(a, Variable):
-            renaming.renamed[a] = b
+            renaming.rename(a, b)
 
 
 def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[Equation]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.door import Door
-from tinygrad_edu.compiler.listing import Listing, Result, mapped
+from tinygrad_edu.compiler.listing import Listing, Renaming, Result, mapped
 from tinygrad_edu.compiler.lowering import lowered
-from tinygrad_edu.compiler.passes import Renaming, simplified, without_dead
+from tinygrad_edu.compiler.passes import simplified, without_dead
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.tracing import DELIVER, Traced, Tracer
@@ -161,8 +161,8 @@ def _compiled(
 ) -> Door:
     listing = trace.listing
     listing.name(_words(step, listing))
-    equations, renamed, origin = lowered(listing.equations)
-    renaming = Renaming(renamed)
+    renaming = Renaming()
+    equations, origin = lowered(listing.equations, renaming)
     constants = {x for x, o in listing.inputs.items() if o.kind == "constant"}
     for equation in equations:
         for x in equation.operands:
@@ -174,7 +174,7 @@ def _compiled(
     equations = without_dead(equations, results)
     used = {x for e in equations for x in _reads(e)} | set(results)
     inputs = [x for x, o in listing.inputs.items() if x in used and x not in constants]
-    source = Source(equations, constants, inputs, results, kept, accumulated, origin)
+    source = Source(equations, constants, inputs, results, kept, accumulated, origin, renaming)
     attach = None
     extra = len(trace.attached)
     if extra:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
-from tinygrad_edu.compiler.listing import identifier, mapped
+from tinygrad_edu.compiler.listing import Renaming, identifier, mapped
 from tinygrad_edu.compiler.lowering import OWN, PICK, TAKE_ONE, ufunc_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
@@ -49,10 +49,11 @@ class Source:
         kept_gradients: set[Node],
         accumulated: set[Node],
         origin: dict[Equation, Equation],
+        renaming: Renaming,
     ) -> None:
         self.equations, self.constants, self.results = equations, constants, results
         self.kept_gradients, self.accumulated, self.origin = kept_gradients, accumulated, origin
-        self.inputs = inputs
+        self.inputs, self.renaming = inputs, renaming
         self.namespace: dict[str, Any] = {"np": np}
         self.lines: list[str] = []
         self.wheres: list[str] = []  # the user's line, for each of `lines`
@@ -141,7 +142,7 @@ class Source:
         equations = self.equations
         self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
         gradients = [e.target for e in equations if e.op is DELIVER]
-        self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants])
+        self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
         # A gradient that is left behind has memory of its own, which is not scratch.
         self.handed_over = {
             e.operands[0]: e.params["leaf"]
@@ -211,6 +212,8 @@ class Source:
             self.deliver(e)
         elif op is UPDATE:
             self.update(e)
+        elif op.name == "transpose" and target.value.ndim == 2:
+            self.names[target] = self.scalar(e, None)
         elif not isinstance(target.value, np.ndarray) and op.residual is None and not op.writes:
             self.line(f"{self.named(target)} = {self.scalar(e, ufunc)}")
         elif ufunc is not None:
@@ -310,6 +313,8 @@ class Source:
                     name = self.taken_over(e, x)
                     if name is not None:
                         self.line(f"{name} {sign}= {other}")
+                        if e.target.name.startswith("d_") and not name.startswith("d_"):
+                            self.line(f"{self.named(e.target)} = {name}")
                         return
         beside = next((x for x in places if x not in self.constants), None)
         texts = ", ".join(self.text(x, beside) for x in e.operands)
@@ -323,7 +328,8 @@ class Source:
         for x in places:
             name = self.taken_over(e, x)
             if name is not None:
-                self.line(f"{call}, out={name})")
+                again = self.named(e.target) if e.target.name != name else name
+                self.line(f"{again} = {call}, out={name})" if again != name else f"{call}, out={name})")
                 return
         name, has_memory = self.memory(e)
         self.line(f"{call}, out={name})" if has_memory else f"{name} = {call})")
