@@ -479,6 +479,9 @@ def leading_to(wanted: Collection[Node], roots: Iterable[Node], allow_unused: bo
     return useful
 
 
+FLOATS = (np.float64, np.float32, np.float16)
+
+
 def as_tensors(node: Node) -> list[Any]:
     """Output and arguments of a Node as Tensors again, so that what the rules do with them is recorded."""
     op = node.op
@@ -489,7 +492,7 @@ def as_tensors(node: Node) -> list[Any]:
         kept = node.args[-1]
         if current_mode().recording:
             kept = op.residual(*args, **(node.params or {}))
-        args.append(tensor_of(leaf(kept, False), kept) if isinstance(kept, ndarray) else kept)
+        args.append(tensor_of(leaf(kept, False), kept) if getattr(kept, "dtype", None) in FLOATS else kept)  # no index
     return [tensor_of(node, node.value), *args]
 
 

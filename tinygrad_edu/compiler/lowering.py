@@ -117,6 +117,7 @@ def lowered(equations: list[Equation], renaming: Renaming) -> tuple[list[Equatio
     origin: dict[Any, Equation] = {}
     found: list[Equation] = []
     whole: set[Any] = set()  # operations with inputs of some kind that could not be read
+    inside: dict[Equation, frozenset[Any]] = {}  # for a piece, the operations that it is a piece of
     waiting = list(reversed(equations))
     while waiting:
         equation = waiting.pop()
@@ -125,13 +126,15 @@ def lowered(equations: list[Equation], renaming: Renaming) -> tuple[list[Equatio
             found.append(equation)
             continue
         key = _kind(equation)
-        pieces = None if key in whole else _read(equation, renaming)
+        known = inside.get(equation, frozenset())
+        pieces = None if key in whole or op in known else _read(equation, renaming)
         if pieces is None:
             whole.add(key)
             found.append(equation)
         else:
             for piece in pieces:
                 origin[piece] = origin.get(equation, equation)
+                inside[piece] = known | {op}
             waiting += reversed(pieces)
     return found, origin
 

@@ -64,20 +64,26 @@ class Source:
         self.slots: dict[Variable, int] = {}  # of a root
         self.names: dict[Variable, str] = {}
         self.busy: dict[str, int] = {}  # until when a name is used
+        self.fixed = {"np"}  # names that are not assigned to: memory and constants
         self.now = 0
         self.where = ""
         self.write()
 
     # ------------------------------------------------------------------------------------------- names
 
-    def named(self, x: Variable, wish: str | None = None) -> str:
-        """A new name for a Variable: its own, unless somebody still uses it."""
+    def named(self, x: Variable, wish: str | None = None, memory: bool = False) -> str:
+        """A new name for a Variable: its own, unless somebody still uses it.
+
+        A name that stands for memory (a parameter of the function) is never assigned to.
+        """
         word = name = wish or x.name or "t"
         number = 0
         last = self.life.last.get(self.life.of(x), FOREVER)
-        while self.busy.get(name, -1) >= self.now or name in self.namespace:
+        while self.busy.get(name, -1) >= self.now or name in self.fixed or (memory and name in self.busy):
             number += 1
             name = f"{word}_{number}"
+        if memory:
+            self.fixed.add(name)
         self.busy[name] = last
         self.names[x] = name
         return name
@@ -89,9 +95,10 @@ class Source:
                 return name
         word = name = identifier(word)
         number = 0
-        while name in self.namespace or name in self.busy:
+        while name in self.fixed or name in self.busy:
             number += 1
             name = f"{word}{number}"
+        self.fixed.add(name)
         self.namespace[name] = value
         return name
 
@@ -150,8 +157,7 @@ class Source:
             if e.op is DELIVER and isinstance(e.operands[0], Variable) and self.can_be_handed_over(e)
         }
         for x in self.inputs:
-            self.named(x)
-            self.busy[self.names[x]] = FOREVER
+            self.named(x, memory=True)
         explained: Any = None
         releases: dict[int, list[Variable]] = {}
         for root, last in self.life.last.items():
@@ -357,16 +363,13 @@ class Source:
         target = e.target
         order = order_of(np.asarray(target.value))
         if target in self.handed_over:
-            name = self.named(target)
+            name = self.named(target, memory=True)
             self.gradient_buffers[name] = self.handed_over[target], target
             return name, True
         if order is None or target.value.size == 0 or self.life.last[self.life.of(target)] >= FOREVER:
             return self.named(target), False
         slot = self.slots[target] = self.scratch.take(target.value.nbytes)
-        name = self.named(target)
-        while name in self.pieces or name in self.gradient_buffers:  # another piece of scratch had it before
-            self.busy[name] = FOREVER
-            name = self.named(target)
+        name = self.named(target, memory=True)
         self.pieces[name] = Piece(slot, target.shape, target.dtype, order)
         return name, True
 
@@ -379,8 +382,9 @@ class Source:
             name = self.names[g]
         else:
             text = self.text(g)
-            name = self.named(e.target)
-            if isinstance(e.target.value, np.ndarray) and e.target.value.ndim:
+            is_array = isinstance(e.target.value, np.ndarray) and e.target.value.ndim > 0
+            name = self.named(e.target, memory=is_array)
+            if is_array:
                 self.gradient_buffers[name] = node, e.target
                 self.line(f"np.copyto({name}, {text})")
             else:
@@ -404,7 +408,8 @@ class Source:
         if size == 0:
             return
         slot = self.scratch.take(size)
-        scratch = f"scratch{slot}_for_{p}"
+        scratch = f"scratch_for_{p}"
+        self.fixed.add(scratch)
         value = np.asarray(e.operands[0].value)
         self.pieces[scratch] = Piece(slot, value.shape, value.dtype, tuple(range(value.ndim)))
         self.scratch.give_back(slot)
