@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_edu.compiler.listing import Renaming, mapped, reads
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["Lifetimes", "Piece", "Scratch", "laid_out"]
+__all__ = ["Lifetimes", "Piece", "Scratch", "laid_out", "order_of"]
 
 FOREVER = 1 << 60
 

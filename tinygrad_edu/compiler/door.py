@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 
-from tinygrad_edu.compiler.buffers import laid_out
+from tinygrad_edu.compiler.buffers import Piece, laid_out, order_of
 from tinygrad_edu.compiler.listing import Listing, Origin, Result, identifier
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, same_attributes
@@ -20,7 +20,6 @@ from tinygrad_edu.engine import Node
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import aligned, edited_again, write_of
 from tinygrad_edu.nn.module import Module
-from tinygrad_edu.program import Variable
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["STALE", "Door"]
@@ -45,11 +44,13 @@ class Memory:
     def __init__(self, source: Source) -> None:
         self.slots = [aligned(np.zeros(size, np.uint8)) for size in source.scratch.sizes]
         self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in source.pieces.values()]
-        self.gradients = [_like(variable) for _, variable in source.gradient_buffers.values()]
+        self.gradients = [_like(variable.value) for _, variable in source.gradient_buffers.values()]
 
 
-def _like(variable: Variable) -> np.ndarray:
-    return aligned(np.empty_like(variable.value))
+def _like(array: np.ndarray) -> np.ndarray:
+    """Memory for a gradient, with the array's order of axes.  Views of it hang on its base."""
+    order = order_of(array) or tuple(range(array.ndim))
+    return laid_out(aligned(np.empty(array.nbytes, np.uint8)), Piece(0, array.shape, array.dtype, order))
 
 
 class Door:
@@ -135,7 +136,8 @@ class Door:
             notes = notes_of(node)
             own = "0" if node in self.source.accumulated else f"({notes}.grad is gradients[{i}])"
             lines.append(
-                f"    if refs(gradients[{i}]) > {ALONE} + {own}: gradients[{i}] = door.another(gradients[{i}])"
+                f"    if refs(gradients[{i}]) > {ALONE} + {own} or refs(gradients[{i}].base) > {ALONE}: "
+                f"gradients[{i}] = door.another(gradients[{i}])"
             )
         lines.append("    try:")
         lines.append("        with errstate(all='ignore'):")
@@ -190,7 +192,7 @@ class Door:
 
     def another(self, array: np.ndarray) -> np.ndarray:
         """Memory for a gradient: somebody has kept the last one."""
-        return aligned(np.empty_like(array))
+        return _like(array)
 
     def unchanged(self) -> bool:
         """Have all modules that were called the attributes that they had?"""

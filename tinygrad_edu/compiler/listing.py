@@ -299,4 +299,6 @@ RESERVED = {"np", "slice", "range"}
 def identifier(word: str) -> str:
     """A word as a name in Python: fc1.weight is fc1_weight."""
     word = re.sub(r"\W", "_", word).strip("_") or "x"
-    return f"{word}_" if keyword.iskeyword(word) or word in RESERVED or word[0].isdigit() else word
+    if word[0].isdigit():
+        return f"_{word}"
+    return f"{word}_" if keyword.iskeyword(word) or word in RESERVED else word

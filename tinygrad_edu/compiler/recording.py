@@ -271,9 +271,9 @@ def _moved(x: Any, k: int) -> Any:
 
 
 def perturb_state(saved: Saved) -> None:
-    """Other numbers in the parameters, for a moment."""
-    for tensor, data, _ in saved.tensors:
-        if isinstance(data, np.ndarray) and data.dtype.kind == "f" and data.flags.writeable and tensor.requires_grad:
+    """Other numbers in parameters, running statistics and arrays that the step can reach, for a moment."""
+    for data in [*(data for _, data, _ in saved.tensors), *(array for array, _ in saved.arrays)]:
+        if isinstance(data, np.ndarray) and data.dtype.kind == "f" and data.flags.writeable:
             data *= data.dtype.type(0.97)
 
 

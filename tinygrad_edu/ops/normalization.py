@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Value
+from tinygrad_edu.engine import current_mode, leaf, tensor_of
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.memory import edited
 from tinygrad_edu.op import PRODUCT, SUM, Notation, normal, operation, sample
@@ -211,7 +211,7 @@ def batch_norm(
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
     if not training and running_mean is not None:
-        mean, var = (numbers(r) for r in (running_mean, running_var))
+        mean, var = (_outside(r) for r in (running_mean, running_var))
         factor = (1 / np.sqrt(var + eps)).astype(x.dtype)
         if weight is not None:
             factor = factor * weight  # the small arrays first: then x is touched twice only
@@ -225,10 +225,15 @@ def batch_norm(
         )
     axes = (0, *range(2, len(np.shape(x))))
     if running_mean is not None:
-        values = _wide(x.detach() if isinstance(x, Value) else x)
+        values = _wide(_outside(x))
         move(running_mean, np.mean(values, axis=axes), momentum)
         move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
     return _scaled(standardize(x, axis=axes, eps=eps), weight, bias, shape)
+
+
+def _outside(x: Any) -> Any:
+    """The numbers of a Tensor, outside of the graph.  (In a step that is traced they are a Tensor, to be recorded.)"""
+    return numbers(x) if current_mode().tracer is None else tensor_of(leaf(numbers(x), False), numbers(x))
 
 
 # Both write into their first input, outside of the graph.
