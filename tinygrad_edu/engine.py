@@ -266,6 +266,7 @@ def result(
 
 
 REFUSALS = (ValueError, TypeError, IndexError)  # what NumPy raises for inputs that do not fit
+FLOATS = frozenset(map(np.dtype, "efd"))
 PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.bool_, np.int64, type(None)})
 
 
@@ -479,20 +480,17 @@ def leading_to(wanted: Collection[Node], roots: Iterable[Node], allow_unused: bo
     return useful
 
 
-FLOATS = (np.float64, np.float32, np.float16)
-
-
 def as_tensors(node: Node) -> list[Any]:
     """Output and arguments of a Node as Tensors again, so that what the rules do with them is recorded."""
     op = node.op
     args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
     if current_mode().everything:  # then constants, too
         args = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray | np.generic) else x for x in args]
-    if op.residual:  # what the forward kept is a constant: recomputed where derivatives are to flow through it
+    if op.residual and current_mode().recording:  # recomputed, so that derivatives flow through it
+        args.append(op.residual(*args, **(node.params or {})))
+    elif op.residual:  # a constant; a Tensor if it isn't an index
         kept = node.args[-1]
-        if current_mode().recording:
-            kept = op.residual(*args, **(node.params or {}))
-        args.append(tensor_of(leaf(kept, False), kept) if getattr(kept, "dtype", None) in FLOATS else kept)  # no index
+        args.append(tensor_of(leaf(kept, False), kept) if getattr(kept, "dtype", None) in FLOATS else kept)
     return [tensor_of(node, node.value), *args]
 
 
