@@ -76,7 +76,8 @@ class Door:
         self.namespace = {**source.namespace}
         signature = [source.names[x] for x in source.inputs] + [*source.pieces, *source.gradient_buffers]
         head = f"def {self.name}({', '.join(signature)}):"
-        self.text = "\n".join([head, *source.lines]) + "\n"
+        self.text = "\n".join([*[f"{text}\n\n" for text in source.blocks.values()], head, *source.lines]) + "\n"
+        self.first = self.text[: self.text.index(head)].count("\n") + 1  # the line of `head`
         self.file = f"<compiled {self.name}>"
         exec(compile(self.text, self.file, "exec"), self.namespace)
         self.function = self.namespace[self.name]
@@ -211,7 +212,8 @@ class Door:
         trace = error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.file:
-                where = self.source.wheres[trace.tb_lineno - 2] if trace.tb_lineno >= 2 else ""
+                line = trace.tb_lineno - self.first - 1
+                where = self.source.wheres[line] if line >= 0 else ""
                 if where:
                     try:
                         told: Exception = type(error)(f"{error} (compiled from {where})")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.compiler.blocks import BLOCK, THREADS, grouped, in_blocks
 from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
 from tinygrad_edu.compiler.listing import Renaming, identifier, mapped
 from tinygrad_edu.compiler.lowering import OWN, PICK, TAKE_ONE, ufunc_of
@@ -61,6 +62,7 @@ class Source:
         self.gradient_buffers: dict[str, tuple[Node, Variable]] = {}
         self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
         self.scratch = Scratch()
+        self.blocks: dict[str, str] = {}  # functions of one block, by name
         self.slots: dict[Variable, int] = {}  # of a root
         self.names: dict[Variable, str] = {}
         self.busy: dict[str, int] = {}  # until when a name is used
@@ -146,7 +148,8 @@ class Source:
 
     def write(self) -> None:
         """The whole function."""
-        equations = self.equations
+        groups = grouped(self.equations, self.constants)
+        equations = self.equations = [e for group in groups for e in (group if isinstance(group, list) else [group])]
         self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
         gradients = [e.target for e in equations if e.op is DELIVER]
         self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
@@ -158,27 +161,38 @@ class Source:
         }
         for x in self.inputs:
             self.named(x, memory=True)
-        explained: Any = None
+        self.explained: Any = None
         releases: dict[int, list[Variable]] = {}
         for root, last in self.life.last.items():
             releases.setdefault(last, []).append(root)
-        for i, equation in enumerate(equations):
-            self.now, self.where = i, equation.where or ""
-            whole = self.origin.get(equation, equation)
-            about = equation.of or whole
-            if about is not explained:
-                explained = about
-                note = self.explanation(whole)
-                if note:
-                    self.line(f"# {note}")
-            self.equation(equation)
-            for root in releases.get(i, ()):
-                if root in self.slots:
-                    self.scratch.give_back(self.slots.pop(root))
+        at = 0
+        for group in groups:
+            first = group[0] if isinstance(group, list) else group
+            self.now, self.where = at, first.where or ""
+            self.explain(first)
+            if isinstance(group, list):
+                self.chain(group, at + len(group))
+            else:
+                self.equation(group)
+            for i in range(at, at + (len(group) if isinstance(group, list) else 1)):
+                for root in releases.get(i, ()):
+                    if root in self.slots:
+                        self.scratch.give_back(self.slots.pop(root))
+            at += len(group) if isinstance(group, list) else 1
         self.now = FOREVER - 1
         returned = [self.text(x) for x in self.results] + list(self.delivered.values())
         self.where = ""
         self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
+
+    def explain(self, equation: Equation) -> None:
+        """A comment, where another operation begins."""
+        whole = self.origin.get(equation, equation)
+        about = equation.of or whole
+        if about is not self.explained:
+            self.explained = about
+            note = self.explanation(whole)
+            if note:
+                self.line(f"# {note}")
 
     def can_be_handed_over(self, delivery: Equation) -> bool:
         g = delivery.operands[0]
@@ -326,6 +340,38 @@ class Source:
         texts = ", ".join(self.text(x, beside) for x in e.operands)
         self.out(e, f"np.{ufunc.__name__}({texts}", places)
 
+    def chain(self, chain: list[Equation], end: int) -> None:
+        """Element-wise operations on large arrays: a function of one block, and a line that calls it for each."""
+        made = {e.target for e in chain}
+        out = [e for e in chain if self.life.last[self.life.of(e.target)] >= end or e.target in self.handed_over]
+        given = dict.fromkeys(x for e in chain for x in e.operands if isinstance(x, Variable) and x not in made)
+        arrays = [x for x in given if np.ndim(x.value) and x not in self.constants]
+        names = {x: self.text(x) for x in arrays}
+        for e in out:
+            names[e.target], has_memory = self.memory(e)
+            if not has_memory:
+                self.line(f"{names[e.target]} = np.empty({e.target.shape}, {self.literal(e.target.dtype)})")
+        numbers = [x for x in given if not np.ndim(x.value) and x not in self.constants]
+        block = Chain(self, chain, {**names, **{x: self.text(x) for x in numbers}}, {e.target for e in out})
+        function = self.constant(f"block{len(self.blocks) + 1}", block)
+        inputs = [names[x] for x in (*arrays, *(e.target for e in out))]
+        scratch = []
+        for number, dtype in enumerate(block.dtypes):
+            slot = self.scratch.take(THREADS * BLOCK * dtype.itemsize)
+            name = f"rows_of_{function}_{number + 1}"
+            self.fixed.add(name)
+            self.pieces[name] = Piece(slot, (THREADS, BLOCK), dtype, (0, 1))
+            scratch.append((name, slot))
+        for _, slot in scratch:
+            self.scratch.give_back(slot)
+        loose = [self.text(x) for x in numbers]
+        head = f"def {function}({', '.join([*inputs, *block.registers, *loose])}):"
+        self.blocks[function] = "\n".join([head, *block.lines])
+        del self.namespace[function]
+        call = self.constant("in_blocks", in_blocks)
+        texts = [f"({', '.join(part)}{',' * (len(part) == 1)})" for part in (inputs, [n for n, _ in scratch], loose)]
+        self.line(f"{call}({function}, {', '.join(texts)})")
+
     def reduction(self, e: Equation) -> None:
         self.out(e, f"{REDUCED[e.op.name]}({self.text(e.operands[0])}{self.axis(e)}", [])
 
@@ -417,6 +463,49 @@ class Source:
             self.line(f"{p} -= np.multiply({g}, {name}.lr, out={scratch})  # p <- p - lr g")
         else:
             self.line(f"{name}.update({i}, {p}, {g}, {scratch})")
+
+
+class Chain:
+    """Element-wise operations on one block, in as few rows of scratch as they need."""
+
+    def __init__(self, source: Source, chain: list[Equation], names: dict[Variable, str], out: set[Variable]) -> None:
+        self.lines: list[str] = []
+        self.registers: list[str] = []
+        self.dtypes: list[np.dtype[Any]] = []
+        last = {x: i for i, e in enumerate(chain) for x in e.operands if isinstance(x, Variable)}
+        names = dict(names)
+        free: list[int] = []
+        held: dict[Variable, int] = {}
+        for i, e in enumerate(chain):
+            source.where = e.where or ""
+            target = e.target
+            beside = next((x for x in e.operands if isinstance(x, Variable) and x in names), None)
+            texts = [names[x] if x in names else source.text(x, beside) for x in e.operands]
+            dying = [x for x in dict.fromkeys(e.operands) if x in held and last[x] == i]
+            if target not in out:
+                x = next((x for x in dying if x.dtype == target.dtype), None)
+                if x is not None:
+                    dying.remove(x)
+                    held[target] = held.pop(x)
+                else:
+                    held[target] = self.register(target.dtype, free)
+                names[target] = self.registers[held[target]]
+            name, sign = names[target], SIGNS.get(e.op.name)
+            if sign and texts[0] == name:
+                self.lines.append(f"    {name} {sign}= {texts[1]}")
+            else:
+                self.lines.append(f"    np.{ufunc_of(e.op).__name__}({', '.join(texts)}, out={name})")  # type: ignore[union-attr]
+            free += [held.pop(x) for x in dying]
+
+    def register(self, dtype: np.dtype[Any], free: list[int]) -> int:
+        """A row of scratch that nobody uses."""
+        for number in free:
+            if self.dtypes[number] == dtype:
+                free.remove(number)
+                return number
+        self.registers.append(f"t{len(self.registers) + 1}")
+        self.dtypes.append(dtype)
+        return len(self.registers) - 1
 
 
 class Named(str):
