@@ -90,6 +90,7 @@ class Scratch:
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.free: list[int] = []
+        self.busy_rows: list[int] = []  # of the update that is being written
 
     def take(self, size: int) -> int:
         """The number of a slot of at least `size` bytes."""

@@ -76,7 +76,8 @@ class Door:
         self.namespace = {**source.namespace}
         signature = [source.names[x] for x in source.inputs] + [*source.pieces, *source.gradient_buffers]
         head = f"def {self.name}({', '.join(signature)}):"
-        self.text = "\n".join([*[f"{text}\n\n" for text in source.blocks.values()], head, *source.lines]) + "\n"
+        heads = ["\n".join(source.heads) + "\n\n"] if source.heads else []
+        self.text = "\n".join([*heads, *[f"{text}\n\n" for text in source.blocks.values()], head, *source.lines]) + "\n"
         self.first = self.text[: self.text.index(head)].count("\n") + 1  # the line of `head`
         self.file = f"<compiled {self.name}>"
         exec(compile(self.text, self.file, "exec"), self.namespace)

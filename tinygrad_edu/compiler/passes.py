@@ -13,9 +13,10 @@ import numpy as np
 from tinygrad_edu.compiler.listing import Renaming, mapped, reads
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
+from tinygrad_edu.op import OPS
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["is_kept", "simplified", "without_dead"]
+__all__ = ["is_kept", "simplified", "without_dead", "without_signs"]
 
 
 def is_kept(equation: Equation) -> bool:
@@ -146,3 +147,17 @@ def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[
         needed.update(reads(equation))
         found.append(equation)
     return found[::-1]
+
+
+def without_signs(equations: list[Equation]) -> None:
+    """a + (-b) as a - b, and a - (-b) as a + b, which is exact: the negative is then dead, if nobody else needs it."""
+    negatives = {e.target: e.operands[0] for e in equations if e.op is OPS["negative"]}
+    for equation in equations:
+        name, operands = equation.op.name, equation.operands
+        if ufunc_of(equation.op) is None or name not in ("add", "subtract"):
+            continue
+        a, b = operands
+        if b in negatives and negatives[b].shape == b.shape and isinstance(a, Variable):
+            equation.op, equation.operands = OPS["subtract" if name == "add" else "add"], (a, negatives[b])
+        elif name == "add" and a in negatives and isinstance(b, Variable):
+            equation.op, equation.operands = OPS["subtract"], (b, negatives[a])

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.blocks import BLOCK, THREADS, grouped, in_blocks
+from tinygrad_edu.compiler.blocks import BLOCK, LARGE, grouped, in_blocks
 from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
 from tinygrad_edu.compiler.listing import Renaming, identifier, mapped
 from tinygrad_edu.compiler.lowering import OWN, PICK, TAKE_ONE, ufunc_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
+from tinygrad_edu.compiler.updates import corrections, update_of, velocity
 from tinygrad_edu.engine import Node
-from tinygrad_edu.optim import SGD
 from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["Source"]
 
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
+WORDS = {0: "zero", 1: "one", 2: "two"}
+SMALL = 16_384  # numbers: below, it counts how a call is written
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
 
@@ -62,6 +65,9 @@ class Source:
         self.gradient_buffers: dict[str, tuple[Node, Variable]] = {}
         self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
         self.scratch = Scratch()
+        self.read: set[str] = set()  # settings of optimisers that have been read
+        self.numbers: dict[Any, str] = {}
+        self.heads: list[str] = []  # lines that say what small constants are
         self.blocks: dict[str, str] = {}  # functions of one block, by name
         self.slots: dict[Variable, int] = {}  # of a root
         self.names: dict[Variable, str] = {}
@@ -107,7 +113,7 @@ class Source:
     def text(self, x: Any, beside: Variable | None = None) -> str:
         """An operand as it is written; `beside` has the dtype (and shape) that a literal number would take."""
         if not isinstance(x, Variable):
-            return self.literal(x)
+            return self.number(x, beside)
         if x in self.names:
             return self.names[x]
         if x in self.constants:
@@ -115,10 +121,29 @@ class Source:
             if not np.ndim(x.value):
                 number = np.asarray(x.value)[()]
             if number is not None and beside is not None and beside.dtype == x.dtype and x.dtype.kind == "f":
-                return self.literal(float(number))
+                return self.number(float(number), beside)
             self.names[x] = self.constant(x.name or "c", x.value)
             return self.names[x]
         raise AssertionError(f"{x!r} is used before it is computed")
+
+    def number(self, x: Any, beside: Variable | None) -> str:
+        """A number beside an array: for a small one as an array of its dtype, which saves half of the call's time."""
+        if (
+            beside is None
+            or not 0 < np.size(beside.value) < SMALL
+            or not np.ndim(beside.value)
+            or beside.dtype.kind != "f"
+            or isinstance(x, bool)
+            or not isinstance(x, int | float)
+        ):
+            return self.literal(x)
+        key = (float(x), math.copysign(1, x), beside.dtype)
+        if key not in self.numbers:
+            word = WORDS.get(x) or f"number_{abs(x):.4g}".replace(".", "_").replace("-", "m").replace("+", "")
+            name = self.constant(f"minus_{word}" if x < 0 else word, np.array(x, beside.dtype))
+            self.numbers[key] = name
+            self.heads.append(f"{name} = np.array({self.literal(float(x))}, np.{beside.dtype.name})")
+        return self.numbers[key]
 
     def literal(self, x: Any) -> str:
         """A number, or a parameter of an operation, as it is written."""
@@ -232,6 +257,9 @@ class Source:
             self.deliver(e)
         elif op is UPDATE:
             self.update(e)
+            for slot in self.scratch.busy_rows:
+                self.scratch.give_back(slot)
+            self.scratch.busy_rows.clear()
         elif op.name == "transpose" and target.value.ndim == 2:
             self.names[target] = self.scalar(e, None)
         elif not isinstance(target.value, np.ndarray) and op.residual is None and not op.writes:
@@ -242,7 +270,7 @@ class Source:
             self.power(e)
         elif op.name == "matmul":
             a, b = (self.text(x) for x in e.operands)
-            self.out(e, f"np.matmul({a}, {b}", [])
+            self.out(e, f"np.{'dot' if _dot_will_do(e) else 'matmul'}({a}, {b}", [])
         elif op.name in REDUCED and isinstance(target.value, np.ndarray):
             self.reduction(e)
         elif op is TAKE_ONE:
@@ -357,10 +385,10 @@ class Source:
         inputs = [names[x] for x in (*arrays, *(e.target for e in out))]
         scratch = []
         for number, dtype in enumerate(block.dtypes):
-            slot = self.scratch.take(THREADS * BLOCK * dtype.itemsize)
-            name = f"rows_of_{function}_{number + 1}"
+            slot = self.scratch.take(BLOCK * dtype.itemsize)
+            name = f"{function}_row{number + 1}"
             self.fixed.add(name)
-            self.pieces[name] = Piece(slot, (THREADS, BLOCK), dtype, (0, 1))
+            self.pieces[name] = Piece(slot, (BLOCK,), dtype, (0,))
             scratch.append((name, slot))
         for _, slot in scratch:
             self.scratch.give_back(slot)
@@ -450,19 +478,59 @@ class Source:
         p, g = (self.text(x) for x in e.operands)
         optimizer, i = e.params["optimizer"], e.params["index"]
         name = self.constant(type(optimizer).__name__.lower(), optimizer)
-        size = e.operands[0].value.nbytes
-        if size == 0:
-            return
-        slot = self.scratch.take(size)
-        scratch = f"scratch_for_{p}"
-        self.fixed.add(scratch)
         value = np.asarray(e.operands[0].value)
-        self.pieces[scratch] = Piece(slot, value.shape, value.dtype, tuple(range(value.ndim)))
-        self.scratch.give_back(slot)
-        if type(optimizer) is SGD and not optimizer.momentum and not optimizer.weight_decay:
-            self.line(f"{p} -= np.multiply({g}, {name}.lr, out={scratch})  # p <- p - lr g")
-        else:
-            self.line(f"{name}.update({i}, {p}, {g}, {scratch})")
+        if value.size == 0:
+            return
+        update = update_of(optimizer)
+        rows = [word for word in ("s", "d") if update is None and word == "s" or update and f"{{{word}}}" in str(update.lines)]
+        blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
+        scratch = {word: self.row(f"{word}_for_{p}", value, blocks) for word in rows}
+        if update is None:
+            self.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
+            return
+        self.line(f"# {p}: {update.equation}")
+        for helper in (velocity, corrections):
+            if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
+                self.constant(helper.__name__, helper)
+        dtype = value.dtype
+        state, numbers = {}, {}
+        for word, text in update.state.items():
+            state[word] = f"{word}_of_{p}"
+            self.line(f"{state[word]} = {text.format(o=name, i=i)}")
+        for word, text in update.numbers.items():
+            for part in word.split(", "):
+                numbers[part] = f"{name}_{part}_{dtype.name}"
+            text = text.format(o=name, i=i)
+            if text in self.read and "corrections" not in text:
+                continue
+            self.read.add(text)
+            if ", " in word:
+                parts = [numbers[part] for part in word.split(", ")]
+                self.line(f"{', '.join(parts)} = {text}")
+            else:
+                self.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
+        if not blocks:
+            for text in update.lines:
+                self.line(text.format(p=p, g=g, **scratch, **state, **numbers))
+            return
+        words = ["p", "g", *state, *scratch, *numbers]
+        function = f"{name}_block"
+        if function not in self.blocks:
+            lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
+            self.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
+            self.fixed.add(function)
+        call = self.constant("in_blocks", in_blocks)
+        parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in ([p, g, *state.values()], [*scratch.values()], [*numbers.values()])]
+        self.line(f"{call}({function}, {', '.join(parts)})")
+
+    def row(self, name: str, value: np.ndarray, block: bool) -> str:
+        """Scratch for an update, as large as the parameter or as a block of it."""
+        slot = self.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
+        self.scratch.busy_rows.append(slot)
+        self.fixed.add(name)
+        shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
+        self.pieces[name] = Piece(slot, shape, value.dtype, order)
+        return name
 
 
 class Chain:
@@ -512,6 +580,14 @@ class Named(str):
     """A name in a pattern."""
 
     __slots__ = ()
+
+
+def _dot_will_do(e: Equation) -> bool:
+    """Is np.dot, which is called in two thirds of the time, right here: small matrices, and the very same result?"""
+    a, b = (x.value for x in e.operands)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] > SMALL or not e.target.value.flags.c_contiguous:
+        return False
+    return a.dtype == b.dtype and np.array_equal(np.dot(a, b), e.target.value)
 
 
 def _pattern(tree: Any) -> str:
