@@ -106,6 +106,7 @@ class Compiled:
             result = check(door, self.step, args, kwargs, leaves, saved)
         except CompileError as error:
             saved.restore()
+            reach.undo()
             if not self.fallback:
                 raise
             self.refused[key] = str(error)

@@ -117,7 +117,8 @@ class Door:
             guards.append(f"{name(names_of, 'globals')}.get({word!r}) is {name(value, 'value')}")
         for cell, value in self.reach.cells:
             guards.append(f"{name(cell, 'cell')}.cell_contents is {name(value, 'value')}")
-        for owner, word, value in self.reach.itself:
+        owner, attributes = self.reach.itself
+        for word, value in attributes.items():
             guards.append(f"{name(owner, 'owner')}.__dict__.get({word!r}) is {name(value, 'value')}")
         for optimizer, settings in self.optimizers:
             guards += [

@@ -68,6 +68,16 @@ def reads(equation: Equation) -> list[Variable]:
     return found
 
 
+def leaves_of(tree: Any) -> list[Any]:
+    """The leaves of a tree."""
+    found: list[Any] = []
+    mapped(tree, found.append)
+    return found
+
+
+SHAPED_BY_VALUES = {"argwhere", "flatnonzero", "nonzero", "unique"}
+
+
 class Renaming:
     """Which Variables are now others, and whose memory is one since then."""
 
@@ -134,6 +144,11 @@ class Listing:
         params = mapped(record.params, self.parameter)
         if op is DELIVER:
             params = record.params
+        if op.name in SHAPED_BY_VALUES or any(self.is_mask(x) for x in leaves_of(params)):
+            raise CompileError(
+                f"compile: {record.where}: the shape of what {op.name} returns depends on values, and scratch is planned "
+                "for one shape. Use tg.where, or multiply by the mask."
+            )
         of = self.nodes[record.of].equation if record.of in self.nodes else None
         target = Variable("", "result", record.value)
         call = calls.get(record.node) if record.node is not None else None
@@ -151,6 +166,12 @@ class Listing:
                 target.name, target.named = notes.name, True
         if not op.writes:
             self.register(record.value, target)
+
+    def is_mask(self, x: Any) -> bool:
+        """Is this part of an index a mask that the step computes, or is given?"""
+        if not isinstance(x, Variable) or x.dtype != np.bool_:
+            return False
+        return x not in self.inputs or self.inputs[x].kind not in ("constant", "array")
 
     def keep(self, x: Any, equation: Equation) -> Any:
         """A Variable for an array that a fused operation keeps."""

@@ -35,12 +35,12 @@ class Reach:
         self.containers: list[tuple[str, Any, int]] = []  # lists and dicts of the user's, with their lengths
         self.names: list[tuple[Any, str, Any]] = []  # (dict of globals, name, value)
         self.cells: list[tuple[Any, Any]] = []  # (cell, value)
-        self.itself: list[tuple[Any, str, Any]] = []  # attributes of the object whose method is compiled
+        self.itself: tuple[Any, dict[str, Any]] = (None, {})  # the object whose method is compiled, and its attributes
         seen: set[int] = set()
         waiting: list[Any] = [function, arguments]
         owner = getattr(function, "__self__", None)
         if owner is not None and not isinstance(owner, Module) and hasattr(owner, "__dict__"):
-            self.itself = [(owner, name, value) for name, value in vars(owner).items()]
+            self.itself = owner, {name: x for name, x in vars(owner).items() if not name.startswith("_compiled_")}
         while waiting and len(seen) < LIMIT:
             x = waiting.pop()
             if id(x) in seen:
@@ -105,9 +105,9 @@ class Reach:
 
     @property
     def leaves(self) -> list[Node]:
-        """The Nodes of leaves that need a gradient."""
+        """The Nodes of leaves that may have a gradient."""
         tensors = [*self.tensors.values(), *(p for o in self.optimizers.values() for p in o.params)]
-        found = {t._node: None for t in tensors if t._node is not None and t._node.op is None and t._node.needs_grad}
+        found = {t._node: None for t in tensors if t._node is not None and t._node.op is None and t.dtype.kind == "f"}
         return list(found)
 
     def known(self) -> dict[int, Any]:
@@ -128,10 +128,30 @@ class Reach:
         for cell, value in self.cells:
             if cell.cell_contents is not value:
                 return "a nonlocal variable was assigned to; return the value"
-        for owner, name, value in self.itself:
-            if vars(owner).get(name) is not value:
+        owner, attributes = self.itself
+        for name, value in vars(owner).items() if owner is not None else ():
+            if attributes.get(name) is not value and not name.startswith("_compiled_"):
                 return f"self.{name} was assigned to; return the value"
         return None
+
+    def undo(self) -> None:
+        """Take such changes back: the step will run again."""
+        for _, value, length in self.containers:
+            if isinstance(value, list):
+                del value[length:]
+            elif isinstance(value, dict):
+                while len(value) > length:
+                    value.popitem()
+        for names, name, value in self.names:
+            names[name] = value
+        for cell, value in self.cells:
+            if cell.cell_contents is not value:
+                cell.cell_contents = value
+        owner, attributes = self.itself
+        if owner is not None:
+            for name in [name for name in vars(owner) if name not in attributes and not name.startswith("_compiled_")]:
+                del vars(owner)[name]
+            vars(owner).update(attributes)
 
 
 class Saved:
