@@ -24,7 +24,7 @@ LAYERS = [
     {"methods"},
     {"tensor"},
     {"transforms", "program", "nn", "optim", "data", "serialization"},
-    {"derive", "compiler", "check", "reference"},
+    {"derivation", "compiler", "check", "reference"},
     {"viz"},
     {"examples"},
 ]

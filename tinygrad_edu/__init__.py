@@ -21,10 +21,12 @@ from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
     from tinygrad_edu.compiler import compile
+    from tinygrad_edu.derivation import derive
 
 __all__ = [
-    "AnomalyError", "CompileError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward",
-    "check", "compile", "data", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn",
+    "AnomalyError", "CompileError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor",
+    "backward", "check", "compile", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "manual", "nn",
     "no_grad", "operation", "ops", "optim", "sample", "vjp",
     *ops.__all__,
 ]  # fmt: skip
@@ -81,11 +83,13 @@ def detect_anomaly() -> _mode:
 
 
 def __getattr__(name: str) -> Any:
-    """`tg.check`, `tg.compile`, `tg.data` and `tg.manual` are loaded when first used: importing tinygrad_edu stays quick."""
+    """What is not needed by everybody is loaded when it is first used: importing tinygrad_edu stays quick."""
     if name in ("check", "data", "manual"):
         return importlib.import_module(f"tinygrad_edu.{name}")
     if name == "compile":
         return importlib.import_module("tinygrad_edu.compiler").compile
+    if name == "derive":
+        return importlib.import_module("tinygrad_edu.derivation").derive
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,7 +6,6 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import check
 from tinygrad_edu.check import GradientMismatch, gradcheck, gradgradcheck
-from tinygrad_edu.check.numerical import compare
 from tinygrad_edu.errors import DtypeError, GraphError
 
 rng = np.random.default_rng(0)
@@ -267,8 +266,9 @@ def test_atol_and_eps():
 
 def test_a_gradient_of_another_shape():
     """The engine sees to shapes; but the witness does not trust the accused."""
-    with pytest.raises(GradientMismatch, match=r"b has shape \(4,\), the gradient \(automatic\) \(3, 4\)"):
-        compare("gradcheck", ["b"], [np.zeros((3, 4))], [np.zeros(4)], 1e-6, 1e-8)
+    b = variable(4, name="b")
+    with pytest.raises(GradientMismatch, match=r"input 0 \(b\) has shape \(4,\), the gradient \(yours\) \(3, 4\)"):
+        gradcheck(lambda b: (b * b).sum(), b, gradient=lambda b: np.zeros((3, 4)))
 
 
 # ----------------------------------------------------------------------------- what cannot be checked
@@ -342,11 +342,6 @@ def test_a_rule_that_writes_into_what_it_is_given_is_refused():
 def test_values_that_are_not_finite_are_refused(checked):
     with pytest.raises(ValueError, match="not finite"):
         checked(tg.log, tg.Tensor([1.0, 0.0], requires_grad=True))
-
-
-def test_a_kink_is_seen_as_what_it_is():
-    with pytest.raises(GradientMismatch, match=r"entry \(1,\): automatic 0, numerical"):
-        gradcheck(tg.relu, tg.Tensor([1.0, 0.0], requires_grad=True))
 
 
 # ------------------------------------------------------------------------------- second derivatives
