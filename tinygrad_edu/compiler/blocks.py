@@ -70,7 +70,7 @@ def _is_large(equation: Equation, constants: set[Variable]) -> bool:
         return False
     for x in equation.operands:
         if isinstance(x, Variable) and np.ndim(x.value):
-            uniform = x in constants and not any(x.value.strides)
+            uniform = x in constants and not any(x.value.strides) and x.dtype == target.dtype and x.dtype.kind == "f"
             if not uniform and (x.shape != target.shape or not x.value.flags.c_contiguous):
                 return False
     return True

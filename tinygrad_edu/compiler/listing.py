@@ -19,7 +19,7 @@ from tinygrad_edu.compiler.tracing import DELIVER, Record, Traced, Tracer
 from tinygrad_edu.engine import Node, Value
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import owner
-from tinygrad_edu.op import Op
+from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.program import Call, Equation, Variable, calls_of
 from tinygrad_edu.tensor import Tensor
 
@@ -171,6 +171,8 @@ class Listing:
         """Is this part of an index a mask that the step computes, or is given?"""
         if not isinstance(x, Variable) or x.dtype != np.bool_:
             return False
+        while x.equation is not None and x.equation.op is OPS["astype"]:  # a copy of one that stays
+            x = x.equation.operands[0]
         return x not in self.inputs or self.inputs[x].kind not in ("constant", "array")
 
     def keep(self, x: Any, equation: Equation) -> Any:

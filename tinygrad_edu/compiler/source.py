@@ -547,7 +547,7 @@ class Chain:
         for i, e in enumerate(chain):
             source.where = e.where or ""
             target = e.target
-            beside = next((x for x in e.operands if isinstance(x, Variable) and x in names), None)
+            beside = next((x for x in e.operands if isinstance(x, Variable) and x in names and np.ndim(x.value)), target)
             texts = [names[x] if x in names else source.text(x, beside) for x in e.operands]
             dying = [x for x in dict.fromkeys(e.operands) if x in held and last[x] == i]
             if target not in out:
