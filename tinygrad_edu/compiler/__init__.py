@@ -18,7 +18,7 @@ from tinygrad_edu.compiler.door import STALE, Door
 from tinygrad_edu.compiler.recording import build, flattened
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.verifying import check
-from tinygrad_edu.engine import current_mode
+from tinygrad_edu.engine import USUAL, Mode, current_mode
 from tinygrad_edu.errors import CompileError
 
 __all__ = ["Compiled", "compile"]
@@ -46,6 +46,7 @@ class Compiled:
         self.doors: dict[Any, list[Door]] = {}
         self.refused: dict[Any, str] = {}  # what runs eagerly, and why
         self.last: Door | None = None
+        self.quick: Callable[[tuple[Any, ...]], Any] | None = None  # the short way into the last one
         self.warned = False
 
     @property
@@ -73,6 +74,10 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode = current_mode()
+        if self.quick is not None and mode is USUAL and not kwargs:
+            result = self.quick(args)
+            if result is not STALE:
+                return result
         if mode.everything or mode.anomaly:  # inside of another step that is traced, or under detect_anomaly
             return self.step(*args, **kwargs)
         leaves: list[Any] = []
@@ -87,17 +92,17 @@ class Compiled:
             for door in doors:
                 result = door.call(leaves)
                 if result is not STALE:
-                    self.last = door
+                    self.last, self.quick = door, door.quick
                     return result
         if key in self.refused:
             return self.step(*args, **kwargs)
-        return self._first(key, leaves, args, kwargs)
+        return self._first(key, leaves, args, kwargs, mode)
 
     @property
     def _name(self) -> str:
         return getattr(self.step, "__name__", type(self.step).__name__)
 
-    def _first(self, key: Any, leaves: list[Any], args: Any, kwargs: Any) -> Any:
+    def _first(self, key: Any, leaves: list[Any], args: Any, kwargs: Any, mode: Mode) -> Any:
         """Record, compile, check."""
         reach = Reach(self.step, (args, kwargs))
         saved = Saved(reach)
@@ -116,6 +121,9 @@ class Compiled:
             saved.restore()
             raise
         self._keep(key, door)
+        if mode is USUAL and not kwargs:
+            door.hasten(args)
+        self.quick = door.quick
         return result
 
     def _keep(self, key: Any, door: Door) -> None:

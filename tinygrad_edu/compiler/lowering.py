@@ -17,11 +17,13 @@ from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.ops.losses import reduced
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["OWN", "PICK", "TAKE_ONE", "VIEWS", "lowered", "ufunc_of"]
+__all__ = ["LARGEST", "OWN", "PICK", "ROW_SUMS", "TAKE_ONE", "lowered", "ufunc_of"]
 
 # These are written as they are: a view, a sum, a product of matrices.
-VIEWS = {"reshape", "transpose", "broadcast_to", "squeeze", "expand_dims", "getitem", "detach"}
-PLAIN = VIEWS | {"sum", "max", "min", "matmul", "astype", "to_dtype", "copy", "where", "power"}
+PLAIN = {
+    "reshape", "transpose", "broadcast_to", "squeeze", "expand_dims", "getitem",
+    "sum", "max", "min", "matmul", "astype", "to_dtype", "copy", "where", "power",
+}  # fmt: skip
 
 OPERATORS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "negative": np.negative}
 
@@ -81,15 +83,28 @@ def _take_one(p: Any, places: Any) -> Any:
 TAKE_ONE: Op[Any] = Op(_take_one, vjps=[None, None], name="take_one")
 
 
+def _largest(rows: Any) -> Any:
+    return rows.reshape(-1)[rows.argmax(1) + np.arange(0, rows.size, rows.shape[-1] or 1)]
+
+
+LARGEST: Op[Any] = Op(_largest, vjps=[None], name="largest")
+ROW_SUMS: Op[Any] = Op(lambda x: x.dot(np.ones(x.shape[-1], x.dtype)), vjps=[None], name="row_sums")
+
+
+PARTS = (OWN, PICK, TAKE_ONE, LARGEST, ROW_SUMS)
+
+
 def _cross_entropy(z: Any, labels: Any, reduction: str) -> Any:
     """As the operation's own forward, in the same order, for class numbers."""
-    shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
+    shape = z.shape
+    z = z.reshape(-1, shape[-1])
+    shifted = z - apply(LARGEST, (z,)).reshape(-1, 1)
     e = np.exp(shifted)
-    total = np.add.reduce(e, axis=-1, keepdims=True)
-    p = e / total
-    own = apply(OWN, (labels,), {"classes": z.shape[-1]})
-    losses = np.log(total).reshape(labels.shape) - apply(PICK, (shifted, own)).reshape(labels.shape)
-    return reduced(losses, reduction), apply(TAKE_ONE, (p, own))
+    total = apply(ROW_SUMS, (e,))
+    p = e / total.reshape(-1, 1)
+    own = apply(OWN, (labels,), {"classes": shape[-1]})
+    losses = np.log(total) - apply(PICK, (shifted, own))
+    return reduced(losses.reshape(shape[:-1]), reduction), apply(TAKE_ONE, (p, own)).reshape(shape)
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -122,7 +137,7 @@ def lowered(equations: list[Equation], renaming: Renaming) -> tuple[list[Equatio
     while waiting:
         equation = waiting.pop()
         op = equation.op
-        if op in (DELIVER, UPDATE, DETACH) or op.writes or op.name in PLAIN or ufunc_of(op) or op in (OWN, PICK, TAKE_ONE):
+        if op in (DELIVER, UPDATE, DETACH) or op.writes or op.name in PLAIN or ufunc_of(op) or op in PARTS:
             found.append(equation)
             continue
         key = _kind(equation)
@@ -136,7 +151,23 @@ def lowered(equations: list[Equation], renaming: Renaming) -> tuple[list[Equatio
                 origin[piece] = origin.get(equation, equation)
                 inside[piece] = known | {op}
             waiting += reversed(pieces)
-    return found, origin
+    return _without_one_hot(found), origin
+
+
+def _without_one_hot(equations: list[Equation]) -> list[Equation]:
+    """p - onehot(labels) as p with 1 taken from each sample's own class."""
+    rows = {e.target: e for e in equations if e.op is OPS["one_hot"] and isinstance(e.operands[0], Variable)}
+    found = []
+    for e in equations:
+        p, hot = e.operands if len(e.operands) == 2 else (None, None)
+        if e.op is OPS["subtract"] and isinstance(p, Variable) and hot in rows and (p.shape, p.dtype) == (hot.shape, hot.dtype):
+            labels, classes = rows[hot].operands[0], rows[hot].params["classes"]
+            places = Variable("", "result", OWN.forward(labels.value, classes))
+            places.equation = Equation(places, OWN, (labels,), {"classes": classes}, e.call, e.of, False, e.where)
+            found.append(places.equation)
+            e.op, e.operands = TAKE_ONE, (p, places)
+        found.append(e)
+    return found
 
 
 def _kind(equation: Equation) -> Any:

@@ -16,7 +16,7 @@ from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.op import OPS
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["is_kept", "simplified", "without_dead", "without_signs"]
+__all__ = ["is_kept", "simplified", "without_copies", "without_dead", "without_signs"]
 
 
 def is_kept(equation: Equation) -> bool:
@@ -161,3 +161,17 @@ def without_signs(equations: list[Equation]) -> None:
             equation.op, equation.operands = OPS["subtract" if name == "add" else "add"], (a, negatives[b])
         elif name == "add" and a in negatives and isinstance(b, Variable):
             equation.op, equation.operands = OPS["subtract"], (b, negatives[a])
+
+
+def without_copies(equations: list[Equation]) -> None:
+    """x + 1 b as x + b: NumPy repeats what is smaller by itself."""
+    repeated = {e.target: e.operands[0] for e in equations if e.op is OPS["broadcast_to"]}
+    for equation in equations:
+        if ufunc_of(equation.op) is None or len(equation.operands) != 2:
+            continue
+        a, b = equation.operands
+        shape = equation.target.shape
+        if b in repeated and isinstance(a, Variable) and a.shape == shape:
+            equation.operands = a, repeated[b]
+        elif a in repeated and isinstance(b, Variable) and b.shape == shape:
+            equation.operands = repeated[a], b

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_edu.compiler.door import Door
 from tinygrad_edu.compiler.listing import Listing, Renaming, Result, mapped
 from tinygrad_edu.compiler.lowering import lowered
-from tinygrad_edu.compiler.passes import simplified, without_dead, without_signs
+from tinygrad_edu.compiler.passes import simplified, without_copies, without_dead, without_signs
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.tracing import DELIVER, Traced, Tracer
@@ -170,6 +170,7 @@ def _compiled(
                 constants.add(x)
     equations = simplified(equations, renaming, constants)
     without_signs(equations)
+    without_copies(equations)
     tree = mapped(trace.results, lambda x: Result(renaming(x.variable), x.tensor) if isinstance(x, Result) else x)
     results = [x.variable for x in _results(tree)]
     equations = without_dead(equations, results)

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_edu.compiler.blocks import BLOCK, LARGE, grouped, in_blocks
 from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
 from tinygrad_edu.compiler.listing import Renaming, identifier, mapped
-from tinygrad_edu.compiler.lowering import OWN, PICK, TAKE_ONE, ufunc_of
+from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import corrections, update_of, velocity
@@ -23,6 +23,7 @@ __all__ = ["Source"]
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
 WORDS = {0: "zero", 1: "one", 2: "two"}
+LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
 SMALL = 16_384  # numbers: below, it counts how a call is written
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
@@ -62,7 +63,7 @@ class Source:
         self.lines: list[str] = []
         self.wheres: list[str] = []  # the user's line, for each of `lines`
         self.pieces: dict[str, Piece] = {}  # views of scratch, by name
-        self.gradient_buffers: dict[str, tuple[Node, Variable]] = {}
+        self.gradient_buffers: dict[str, tuple[Node | None, Variable]] = {}  # and large results
         self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
         self.scratch = Scratch()
         self.read: set[str] = set()  # settings of optimisers that have been read
@@ -273,6 +274,13 @@ class Source:
             self.out(e, f"np.{'dot' if _dot_will_do(e) else 'matmul'}({a}, {b}", [])
         elif op.name in REDUCED and isinstance(target.value, np.ndarray):
             self.reduction(e)
+        elif op is ROW_SUMS:
+            x = e.operands[0]
+            key = "ones", x.shape[1], x.dtype
+            if key not in self.numbers:
+                self.numbers[key] = self.constant("ones", np.ones(x.shape[1], x.dtype))
+                self.heads.append(f"{self.numbers[key]} = np.ones({x.shape[1]}, np.{x.dtype.name})")
+            self.out(e, f"np.dot({self.text(x)}, {self.numbers[key]}", [])
         elif op is TAKE_ONE:
             p, places = e.operands
             name = self.taken_over(e, p)
@@ -310,6 +318,8 @@ class Source:
             return f"np.where({', '.join(texts)})"
         if op.name == "transpose" and (params["axes"] is None or operands[0].value.ndim == 2):
             axes = params["axes"]
+            if texts[0].endswith(".T"):
+                return texts[0][:-2]
             return f"{texts[0]}.T" if axes is None or tuple(i % 2 for i in axes) == (1, 0) else texts[0]
         if op.name == "reshape":
             return f"{texts[0]}.reshape({self.literal(params['shape'])})"
@@ -323,16 +333,24 @@ class Source:
             return texts[0]
         if op.name == "getitem" and not any(isinstance(x, Variable) for x in variables_in(params)):
             return f"{texts[0]}[{self.literal(params['index'])}]"
+        if op is LARGEST:
+            return f"{texts[0]}.take({texts[0]}.argmax(1) + {self.starts(*operands[0].shape)})"
         if op is PICK:
             return f"{texts[0]}.take({texts[1]})"
         if op is OWN:
             classes = params["classes"]
-            name = self.constant("own", own)
-            size = operands[0].value.size
-            starts = self.constant(f"starts_of_{size}x{classes}", _starts(self.namespace, size, classes))
-            return f"{name}({texts[0]}, {classes}, {starts})"
+            starts = self.starts(operands[0].value.size, classes)
+            return f"{self.constant('own', own)}({texts[0]}, {classes}, {starts})"
         name = self.constant(op.name.strip("_"), op.forward)
         return f"{name}({', '.join([*texts, *(f'{key}={self.literal(x)}' for key, x in params.items())])})"
+
+    def starts(self, rows: int, columns: int) -> str:
+        """Where each row begins among all numbers."""
+        key = "starts", rows, columns
+        if key not in self.numbers:
+            self.numbers[key] = self.constant("starts", np.arange(0, rows * columns, columns or 1))
+            self.heads.append(f"{self.numbers[key]} = np.arange(0, {rows * columns}, {columns or 1})")
+        return self.numbers[key]
 
     def axis(self, e: Equation) -> str:
         axis, keepdims = e.params["axis"], e.params["keepdims"]
@@ -439,6 +457,10 @@ class Source:
         if target in self.handed_over:
             name = self.named(target, memory=True)
             self.gradient_buffers[name] = self.handed_over[target], target
+            return name, True
+        if target in self.results and order is not None and target.value.nbytes >= LARGE_RESULT:
+            name = self.named(target, memory=True)
+            self.gradient_buffers[name] = None, target
             return name, True
         if order is None or target.value.size == 0 or self.life.last[self.life.of(target)] >= FOREVER:
             return self.named(target), False
@@ -600,19 +622,11 @@ def _strides(x: Variable) -> Any:
     return np.asarray(x.value).strides
 
 
-_STARTS: dict[tuple[int, int], Any] = {}
-
-
-def _starts(namespace: dict[str, Any], size: int, classes: int) -> Any:
-    """Where each sample begins in the flattened scores."""
-    key = f"starts_of_{size}x{classes}"
-    known = namespace.get(key)
-    return np.arange(0, size * classes, classes or 1) if known is None else known
-
-
 def own(labels: Any, classes: int, starts: Any) -> Any:
     """Where each sample's own class stands in the flattened scores, once it is known that all of them are classes."""
-    if np.maximum.reduce(labels.view(f"u{labels.itemsize}"), axis=None, initial=0) >= classes:
+    labels = labels.reshape(-1)
+    unsigned = labels.astype(np.intp, copy=False).view(np.uintp)  # in which negative numbers are very large
+    if labels.size and unsigned[unsigned.argmax()] >= classes:
         OWN.forward(labels, classes)  # says which
-    return starts + labels.reshape(-1)
+    return starts + labels
 
