@@ -126,7 +126,7 @@ class Mode:
         self.recording = recording
         self.everything = everything  # also what needs no gradient: masks, comparisons, constants
         self.anomaly = anomaly  # look for the first NaN or infinity
-        self.tracer = tracer  # of a step that is being compiled: it is told of each result, and says of which class it is
+        self.tracer = tracer  # of a step that is compiled: it is told of each result, and says of which class it is
 
     def changed(self, **changes: Any) -> Mode:
         """This mode with some flags changed."""

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu.nn import functional as F
+
+F = tg.nn.functional
 
 Make = Callable[[], tuple[tg.nn.Module, Callable[..., Any], list[tuple[Any, ...]]]]
 RNG = np.random.default_rng(0)
@@ -112,7 +113,10 @@ def words() -> Any:
 
 
 MODELS: dict[str, Make] = {
-    **{f"classifier-{name}": classifier(name) for name in ("relu", "tanh", "sigmoid", "gelu", "elu", "softplus", "silu")},
+    **{
+        f"classifier-{name}": classifier(name)
+        for name in ("relu", "tanh", "sigmoid", "gelu", "elu", "softplus", "silu")
+    },
     "classifier-float32": classifier("relu", np.float32),
     **{
         loss.__name__: regression(loss)
@@ -221,11 +225,18 @@ def test_gradients_that_are_added_up() -> None:
             net, loss_of, data = classifier("tanh")()
             optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
 
-            def step(x: Any, t: Any, net: Any = net, loss_of: Any = loss_of, optimizer: Any = optimizer) -> Any:
+            def step(
+                x: Any,
+                t: Any,
+                net: Any = net,
+                loss_of: Any = loss_of,
+                optimizer: Any = optimizer,
+                at_the_end: bool = ends,
+            ) -> Any:
                 loss = loss_of(net(x), t)
                 loss.backward()
                 optimizer.step()
-                if ends:
+                if at_the_end:
                     optimizer.zero_grad()
                 return loss
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu.nn import functional as F
+
+F = tg.nn.functional
 
 X = np.random.default_rng(0).normal(size=(6, 4))
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -93,7 +94,9 @@ def test_the_line_is_named(step: Callable[..., Any]) -> None:
         np.testing.assert_array_equal(value, before[key])
 
 
-@pytest.mark.parametrize("step", [s for s in REFUSED if s not in (numpy, shown, unknown)], ids=lambda step: step.__name__)
+@pytest.mark.parametrize(
+    "step", [s for s in REFUSED if s not in (numpy, shown, unknown)], ids=lambda step: step.__name__
+)
 def test_it_runs_eagerly_if_asked_to(step: Callable[..., Any]) -> None:
     net, _ = parts()
     x = X if step is not numpy else tg.Tensor(X)
@@ -218,7 +221,9 @@ def test_shapes_that_change_every_time() -> None:
     forward = tg.compile(lambda x: net(x).detach(), limit=4)
     for n in range(1, 5):
         assert forward(X[:n]).shape == (n, 3)
-    with pytest.warns(UserWarning, match=r"argument 1 was float64 of shape \(4, 4\), and now is float64 of shape \(5, 4\)"):
+    with pytest.warns(
+        UserWarning, match=r"argument 1 was float64 of shape \(4, 4\), and now is float64 of shape \(5, 4\)"
+    ):
         forward(X[:5])
     with warnings.catch_warnings():  # it says so once
         warnings.simplefilter("error")

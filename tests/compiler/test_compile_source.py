@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_edu as tg
-from tinygrad_edu.nn import functional as F
+
+F = tg.nn.functional
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = """

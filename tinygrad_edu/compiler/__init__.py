@@ -1,8 +1,8 @@
 """tg.compile: a step recorded once and written out as NumPy source, in place and without needless temporaries.
 
-    step = tg.compile(step)        # or @tg.compile above it
-    loss = step(X, labels)         # the first call records, compiles and checks; the others run what was written
-    print(step.source)             # hand-written backpropagation, each line with the module and equation it comes from
+step = tg.compile(step)        # or @tg.compile above it
+loss = step(X, labels)         # the first call records, compiles and checks; the others run what was written
+print(step.source)             # hand-written backpropagation, each line with the module and equation it comes from
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ class Compiled:
             if not self.warned:
                 self.warned = True
                 warnings.warn(
-                    f"compile: {self._name} was compiled for {self.limit} combinations of arguments, and each call with "
-                    f"another is compiled again: {_change(next(reversed(self.doors)), key)}. Pad batches to one shape, "
-                    "pass numbers that change as arrays, or give compile a larger limit.",
+                    f"compile: {self._name} was compiled for {self.limit} combinations of arguments, and each call "
+                    f"with another is compiled again: {_change(next(reversed(self.doors)), key)}. Pad batches to one "
+                    "shape, pass numbers that change as arrays, or give compile a larger limit.",
                     stacklevel=4,
                 )
             oldest = next(iter(self.doors))
@@ -194,8 +194,8 @@ def compile(step: Step | None = None, *, fallback: bool = False, limit: int = LI
     -------
     Compiled
         To be called as the step.  Parameters, velocities and running statistics are changed in place; afterwards each
-        `.grad` is what it is after the eager step (None, or the gradient).  Learning rates are read at each call, random
-        operations draw from their generators as they would.  NumPy's warnings are not given.
+        `.grad` is what it is after the eager step (None, or the gradient).  Learning rates are read at each call,
+        random operations draw from their generators as they would.  NumPy's warnings are not given.
 
     Raises
     ------

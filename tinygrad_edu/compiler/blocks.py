@@ -1,9 +1,9 @@
 """Chains of element-wise operations on large arrays, block by block: what is between two operations stays in the cache.
 
-One pass over a million numbers takes them from memory and writes them back; twenty operations are twenty such passes.  In
-blocks of 32,768 numbers they are one: sum(tanh(sigmoid(x) x + exp(-x x))) with its gradient, a million numbers in float32,
-takes 0.62 of the time by hand.  (Two threads that share the blocks take from 0.56 to 0.83 on two cores: they wait for
-Python's lock between the operations.)
+One pass over a million numbers takes them from memory and writes them back; twenty operations are twenty such passes.
+In blocks of 32,768 numbers they are one: sum(tanh(sigmoid(x) x + exp(-x x))) with its gradient, a million numbers in
+float32, takes 0.62 of the time by hand.  (Two threads that share the blocks take from 0.56 to 0.83 on two cores: they
+wait for Python's lock between the operations.)
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def _is_large(equation: Equation, constants: set[Variable]) -> bool:
 
 
 def in_blocks(
-    function: Callable[..., object], arrays: tuple[np.ndarray, ...], rows: tuple[np.ndarray, ...], numbers: tuple[Any, ...]
+    function: Callable[..., object],
+    arrays: tuple[np.ndarray, ...],
+    rows: tuple[np.ndarray, ...],
+    numbers: tuple[Any, ...],
 ) -> None:
     """Call `function` with one block of each array after the other, rows of scratch of its size, and the numbers."""
     flat = [array.reshape(-1) for array in arrays]

@@ -1,7 +1,7 @@
 """Where each value of a step is kept: which memory it shares, how long it lives, which scratch it is written to.
 
-Fresh arrays of a megabyte cost more than the arithmetic on them (page faults), so each call writes into the same scratch:
-a value takes over the memory of an operand that nobody needs any more, or a piece of scratch that is free.
+Fresh arrays of a megabyte cost more than the arithmetic on them (page faults), so each call writes into the same
+scratch: a value takes over the memory of an operand that nobody needs any more, or a piece of scratch that is free.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-
 from tinygrad_edu.compiler.buffers import Piece, laid_out, order_of
 from tinygrad_edu.compiler.listing import Listing, Origin, Result, identifier
 from tinygrad_edu.compiler.source import Source
@@ -44,7 +43,9 @@ class Memory:
     def __init__(self, source: Source) -> None:
         self.slots = [aligned(np.zeros(size, np.uint8)) for size in source.scratch.sizes]
         self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in source.pieces.values()]
-        self.gradients = [_like(variable.value) for _, variable in source.gradient_buffers.values()]  # and large results
+        self.gradients = [
+            _like(variable.value) for _, variable in source.gradient_buffers.values()
+        ]  # and large results
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
 
     def replace(self, i: int) -> None:
@@ -111,7 +112,11 @@ class Door:
             return
         names: dict[str, Any] = {"STALE": STALE, "ndarray": np.ndarray, "call": self.call}
         variables = [f"x{i}" for i in range(len(args))]
-        lines = ["def quick(args):", f"    if len(args) != {len(args)}: return STALE", f"    {', '.join(variables)}, = args"]
+        lines = [
+            "def quick(args):",
+            f"    if len(args) != {len(args)}: return STALE",
+            f"    {', '.join(variables)}, = args",
+        ]
         for x, array in zip(variables, args):
             names[f"{x}_dtype"], names[f"{x}_shape"], names[f"{x}_strides"] = array.dtype, array.shape, array.strides
             lines.append(f"    if type({x}) is not ndarray or {x}.dtype is not {x}_dtype: return STALE")
@@ -125,8 +130,8 @@ class Door:
     def _generated(self, listing: Listing) -> Callable[[list[Any]], Any]:
         """The door itself, as a function of the arrays and Tensors among the arguments."""
         names: dict[str, Any] = {
-            "STALE": STALE, "Module": Module, "door": self, "step": self.function, "pool": self.pool, "refs": getrefcount,
-            "errstate": np.errstate, "make": self._memory, "edited_again": edited_again, "tensor": _tensor, "np": np,
+            "STALE": STALE, "Module": Module, "door": self, "step": self.function, "pool": self.pool,
+            "refs": getrefcount, "errstate": np.errstate, "make": self._memory, "edited_again": edited_again, "tensor": _tensor, "np": np,
         }  # fmt: skip
 
         def name(value: Any, word: str) -> str:
@@ -157,6 +162,12 @@ class Door:
         for at in range(0, len(guards), 8):
             lines.append(f"    if not ({' and '.join(guards[at : at + 8])}): return STALE")
         inputs = [self._input(listing.inputs[variable], name) for variable in self.source.inputs]
+        if self.updated:
+            self.arrays = [_held(listing.inputs[x]) for x in self.updated]
+            self.writes = [write_of(array) for array in self.arrays]
+            held = [self._input(listing.inputs[x], name) for x in self.updated]
+            same = " and ".join(f"{text} is door.arrays[{i}]" for i, text in enumerate(held))
+            lines.append(f"    if not ({same}) and not door.moved([{', '.join(held)}]): return STALE")
         lines.append("    memory = pool.pop() if pool else make()")
         lines.append("    gradients = memory.gradients")
 
@@ -183,12 +194,6 @@ class Door:
         for node in self.zeroed:
             lines.append(f"    {notes_of(node)}.grad = None")
         if self.updated:
-            same = []
-            self.arrays = [_held(listing.inputs[x]) for x in self.updated]
-            self.writes = [write_of(array) for array in self.arrays]
-            for i, x in enumerate(self.updated):
-                same.append(f"{self._input(listing.inputs[x], name)} is door.arrays[{i}]")
-            lines.append(f"    if not ({' and '.join(same)}): door.written([{', '.join(s.split(' is ')[0] for s in same)}])")
             lines.append("    edited_again(door.writes)")
         results = iter(range(count))
 
@@ -230,10 +235,13 @@ class Door:
             return True
         return False
 
-    def written(self, arrays: list[np.ndarray]) -> None:
-        """Parameters have other memory than before."""
+    def moved(self, arrays: list[np.ndarray]) -> bool:
+        """Parameters have other memory than before: is it laid out in the same way?"""
+        if any(now.strides != before.strides for now, before in zip(arrays, self.arrays)):
+            return False
         self.arrays = arrays
         self.writes = [write_of(array) for array in arrays]
+        return True
 
     def explain(self, error: Exception) -> None:
         """Raise an error of the compiled function with the line of the user that it came from."""
@@ -276,5 +284,3 @@ def _written(tree: Any, leaf: Callable[[Any], str]) -> str:
     if isinstance(tree, dict):
         return f"{{{', '.join(f'{key!r}: {_written(x, leaf)}' for key, x in tree.items())}}}"
     return leaf(tree)
-
-

@@ -1,7 +1,7 @@
 """A traced step as one list of equations: forward, backward and updates, in the order in which they ran.
 
-One array is one Variable wherever it is used, so also a value that an operation has taken out of the record (the numbers
-of a Tensor as an index, say) is found again.
+One array is one Variable wherever it is used, so also a value that an operation has taken out of the record (the
+numbers of a Tensor as an index, say) is found again.
 """
 
 from __future__ import annotations
@@ -140,14 +140,16 @@ class Listing:
     def add(self, record: Record, calls: dict[Node, Call]) -> None:
         """The equation of one operation that ran."""
         op = record.op
-        operands = tuple(self.operand(arg, parent, op, i) for i, (arg, parent) in enumerate(zip(record.args, record.parents)))
+        operands = tuple(
+            self.operand(arg, parent, op, i) for i, (arg, parent) in enumerate(zip(record.args, record.parents))
+        )
         params = mapped(record.params, self.parameter)
         if op is DELIVER:
             params = record.params
         if op.name in SHAPED_BY_VALUES or any(self.is_mask(x) for x in leaves_of(params)):
             raise CompileError(
-                f"compile: {record.where}: the shape of what {op.name} returns depends on values, and scratch is planned "
-                "for one shape. Use tg.where, or multiply by the mask."
+                f"compile: {record.where}: the shape of what {op.name} returns depends on values, and scratch is "
+                "planned for one shape. Use tg.where, or multiply by the mask."
             )
         of = self.nodes[record.of].equation if record.of in self.nodes else None
         target = Variable("", "result", record.value)

@@ -1,7 +1,7 @@
 """Operations in smaller pieces: what a forward does in NumPy, read off by running it on Tensors that are traced.
 
-So there is no second definition of any operation.  A forward that cannot be read (it looks at values, or writes into its
-own arrays) stays one call.  Softmax with cross-entropy is the one that is written out here.
+So there is no second definition of any operation.  A forward that cannot be read (it looks at values, or writes into
+its own arrays) stays one call.  Softmax with cross-entropy is the one that is written out here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ PLAIN = {
     "sum", "max", "min", "matmul", "astype", "to_dtype", "copy", "where", "power",
 }  # fmt: skip
 
-OPERATORS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "negative": np.negative}
+OPERATORS = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "negative": np.negative,
+}
 
 
 def ufunc_of(op: Op[Any]) -> np.ufunc | None:
@@ -64,9 +70,7 @@ def _own(labels: Any, classes: int) -> Any:
     labels = labels.reshape(-1)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         position = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
-        raise ValueError(
-            f"cross_entropy: label {labels[position]} at position {position} is outside 0..{classes - 1}"
-        )
+        raise ValueError(f"cross_entropy: label {labels[position]} at position {position} is outside 0..{classes - 1}")
     return np.arange(0, labels.size * classes, classes or 1) + labels
 
 
@@ -160,7 +164,12 @@ def _without_one_hot(equations: list[Equation]) -> list[Equation]:
     found = []
     for e in equations:
         p, hot = e.operands if len(e.operands) == 2 else (None, None)
-        if e.op is OPS["subtract"] and isinstance(p, Variable) and hot in rows and (p.shape, p.dtype) == (hot.shape, hot.dtype):
+        if (
+            e.op is OPS["subtract"]
+            and isinstance(p, Variable)
+            and hot in rows
+            and (p.shape, p.dtype) == (hot.shape, hot.dtype)
+        ):
             labels, classes = rows[hot].operands[0], rows[hot].params["classes"]
             places = Variable("", "result", OWN.forward(labels.value, classes))
             places.equation = Equation(places, OWN, (labels,), {"classes": classes}, e.call, e.of, False, e.where)
@@ -172,7 +181,8 @@ def _without_one_hot(equations: list[Equation]) -> list[Equation]:
 
 def _kind(equation: Equation) -> Any:
     operands = tuple(
-        (x.shape, x.dtype, np.asarray(x.value).strides) if isinstance(x, Variable) else repr(x) for x in equation.operands
+        (x.shape, x.dtype, np.asarray(x.value).strides) if isinstance(x, Variable) else repr(x)
+        for x in equation.operands
     )
     return equation.op, operands, repr(mapped(equation.params, lambda x: "array" if isinstance(x, Variable) else x))
 
@@ -223,7 +233,9 @@ def _read(equation: Equation, renaming: Renaming) -> list[Equation] | None:
             else:
                 operands.append(arg)
         target = Variable("", "result", record.value)
-        piece = Equation(target, record.op, tuple(operands), record.params, equation.call, equation.of, False, equation.where)
+        piece = Equation(
+            target, record.op, tuple(operands), record.params, equation.call, equation.of, False, equation.where
+        )
         target.equation = piece
         if record.op.residual is not None:
             piece.kept = mapped(record.args[-1], lambda x, piece=piece: _keep(x, piece, ids))
@@ -232,9 +244,8 @@ def _read(equation: Equation, renaming: Renaming) -> list[Equation] | None:
             ids.setdefault(id(record.value), target)
         pieces.append(piece)
     ends = [(equation.target, value)]
-    if op.residual is not None:
-        if not _pair(equation.kept, kept, ends):
-            return None
+    if op.residual is not None and not _pair(equation.kept, kept, ends):
+        return None
     changes = {}
     for old, new in ends:
         variable = places.get(new._node) if isinstance(new, Value) else ids.get(id(new))

@@ -27,8 +27,8 @@ def is_kept(equation: Equation) -> bool:
 def simplified(equations: list[Equation], renaming: Renaming, constants: set[Variable]) -> list[Equation]:
     """Without what is constant, changes nothing or is computed twice.
 
-    `constants` are Variables whose value is known; those that are found are added.  What is written to has versions: two
-    equations are equal only if nothing was written in between.
+    `constants` are Variables whose value is known; those that are found are added.  What is written to has versions:
+    two equations are equal only if nothing was written in between.
     """
     written = {renaming.memory(x) for e in equations for i in e.op.writes for x in (renaming(e.operands[i]),)}
     versions: dict[Any, int] = {}
@@ -77,11 +77,20 @@ def _unchanged(equation: Equation, constants: set[Variable]) -> Variable | None:
     """The Variable that this equation's target equals, if it does nothing."""
     name, operands, target = equation.op.name, equation.operands, equation.target
     first = operands[0] if operands else None
-    if name in ("detach", "positive", "copy", "astype", "to_dtype", "reshape", "broadcast_to", "squeeze", "expand_dims"):
-        if isinstance(first, Variable) and first.shape == target.shape and first.dtype == target.dtype:
-            if _layout(first) == _layout(target) or name in ("detach", "copy"):
-                return first
-        return None
+    if name in (
+        "detach",
+        "positive",
+        "copy",
+        "astype",
+        "to_dtype",
+        "reshape",
+        "broadcast_to",
+        "squeeze",
+        "expand_dims",
+    ):
+        if not isinstance(first, Variable) or (first.shape, first.dtype) != (target.shape, target.dtype):
+            return None
+        return first if _layout(first) == _layout(target) or name in ("detach", "copy") else None
     if name in ("multiply", "divide") and ufunc_of(equation.op) is not None:
         for one, other in ((operands[1], operands[0]), (operands[0], operands[1])):
             if isinstance(other, Variable) and other.shape == target.shape and other.dtype == target.dtype:
@@ -140,7 +149,9 @@ def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[
     for equation in reversed(equations):
         targets = {equation.target}
         mapped(equation.kept, lambda x, targets=targets: targets.add(x) if isinstance(x, Variable) else None)
-        if is_kept(equation) and (equation.op.writes or equation.op is UPDATE or "rng" in equation.params or equation.op is DELIVER):
+        if is_kept(equation) and (
+            equation.op.writes or equation.op is UPDATE or "rng" in equation.params or equation.op is DELIVER
+        ):
             pass
         elif needed.isdisjoint(targets):
             continue

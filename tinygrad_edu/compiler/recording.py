@@ -25,7 +25,7 @@ __all__ = ["build", "flattened", "perturbed", "replaced"]
 
 
 def flattened(x: Any, leaves: list[Any]) -> Any:
-    """The key of an argument: equal for those that one function serves.  Its arrays and Tensors are added to `leaves`."""
+    """The key of an argument, equal for those that one function serves; its arrays and Tensors go to `leaves`."""
     if isinstance(x, np.ndarray):
         leaves.append(x)
         return x.shape, x.strides, x.dtype
@@ -107,8 +107,6 @@ def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], r
     """The compiled function of a step for these arguments."""
     first = Trace(step, args, kwargs, leaves, reach)
     ends = {node: node.notes.grad for node in _grad_nodes(first, reach) if node.notes is not None}
-    first_values = [x for x in ends.values() if x is not None]
-    del first_values
     saved.restore()
     # Once more, with other numbers and with gradients left from before: what is not recorded shows itself.
     others = perturbed(leaves)
@@ -141,7 +139,9 @@ def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], r
     of_first = {k: node for node, k in first.listing.arguments.items()}
     accumulated = {of_first[position[n]] if n in position else n for n in accumulated}
     if any(n in first.listing.arguments for n in accumulated):
-        raise CompileError("compile: an argument's gradient is added to one from before: set x.grad = None in the step.")
+        raise CompileError(
+            "compile: an argument's gradient is added to one from before: set x.grad = None in the step."
+        )
     kept = {n for n, grad in ends.items() if isinstance(grad, Traced)}
     zeroed = [n for n in marks if zeroed_now.get(n) is None and n not in kept]
     for node, k in second.listing.arguments.items():
@@ -152,7 +152,11 @@ def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], r
 
 def _grad_nodes(trace: Trace, reach: Reach) -> list[Node]:
     nodes = [*reach.leaves, *trace.listing.arguments]
-    nodes += [r.params["leaf"] for r in trace.tracer.records if r.op is DELIVER and r.params["leaf"].order < trace.tracer.start]
+    nodes += [
+        r.params["leaf"]
+        for r in trace.tracer.records
+        if r.op is DELIVER and r.params["leaf"].order < trace.tracer.start
+    ]
     return list(dict.fromkeys(nodes))
 
 
@@ -261,10 +265,7 @@ def perturbed(leaves: list[Any]) -> list[Any]:
 
 def _moved(x: Any, k: int) -> Any:
     array = np.asarray(x)
-    if array.dtype.kind == "f":
-        other = (array * array.dtype.type(0.97)).astype(array.dtype)
-    else:
-        other = array.copy()
+    other = (array * array.dtype.type(0.97)).astype(array.dtype) if array.dtype.kind == "f" else array.copy()
     if other.ndim and other.shape[0] > 1:
         other = np.roll(other, 1 + k % (other.shape[0] - 1 or 1), axis=0)
     kept = np.empty_like(array)  # with the strides of the original
@@ -285,16 +286,16 @@ def _agree(a: Trace, b: Trace) -> None:
     first, second = a.listing, b.listing
     for (x, origin), (y, other) in zip(first.inputs.items(), second.inputs.items()):
         same = origin.kind == other.kind and (
-            origin.kind in ("argument",) and origin.what == other.what
+            (origin.kind in ("argument",) and origin.what == other.what)
             or origin.what is other.what
             or (origin.kind == "constant" and _equal(origin.what, other.what))
         )
         if not same:
             where = next((e.where for e in first.equations if x in _reads(e)), None)
             raise CompileError(
-                f"compile: {where or 'the step'}: {x.name or 'an array'} of shape {x.shape} is not the same in two runs: it "
-                "was computed outside of the record, from numbers that change. Compute it with functions of tg, or pass "
-                "it as an argument."
+                f"compile: {where or 'the step'}: {x.name or 'an array'} of shape {x.shape} is not the same in two runs: "
+                "it was computed outside of the record, from numbers that change. Compute it with functions of tg, or "
+                "pass it as an argument."
             )
         match[x] = y
     for e, f in zip(first.equations, second.equations):
@@ -308,8 +309,8 @@ def _agree(a: Trace, b: Trace) -> None:
         )
         if not same:
             raise CompileError(
-                f"compile: {e.where}: {e.op.name} is not the same in two runs with other numbers: a shape, an index or a "
-                "setting depends on values, which a function that is written once cannot."
+                f"compile: {e.where}: {e.op.name} is not the same in two runs with other numbers: a shape, an index or "
+                "a setting depends on values, which a function that is written once cannot."
             )
         match[e.target] = f.target
         mapped_pairs(e.kept, f.kept, match)
@@ -342,5 +343,3 @@ def _equal(a: Any, b: Any) -> bool:
         return type(a) is type(b) and bool(a == b)
     except (TypeError, ValueError):
         return False
-
-

@@ -1,34 +1,31 @@
-"""Equations as NumPy source that a person can read: hand-written backpropagation, each line with where it comes from."""
+"""Equations as NumPy source that a person can read: hand-written backpropagation, and where each line comes from."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.blocks import BLOCK, LARGE, grouped, in_blocks
+from tinygrad_edu.compiler.blocks import grouped
 from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
-from tinygrad_edu.compiler.listing import Renaming, identifier, mapped
+from tinygrad_edu.compiler.chains import write_chain
+from tinygrad_edu.compiler.listing import Renaming, mapped
 from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
-from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
-from tinygrad_edu.compiler.updates import corrections, update_of, velocity
+from tinygrad_edu.compiler.updates import write_update
+from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
 from tinygrad_edu.engine import Node
 from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["Source"]
 
-SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
-WORDS = {0: "zero", 1: "one", 2: "two"}
 LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
-SMALL = 16_384  # numbers: below, it counts how a call is written
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
 
-class Source:
+class Source(Words):
     """Writes one function: its text, what its names mean, the scratch it needs.
 
     Parameters
@@ -56,115 +53,21 @@ class Source:
         origin: dict[Equation, Equation],
         renaming: Renaming,
     ) -> None:
-        self.equations, self.constants, self.results = equations, constants, results
+        super().__init__(constants)
+        self.equations, self.results = equations, results
         self.kept_gradients, self.accumulated, self.origin = kept_gradients, accumulated, origin
         self.inputs, self.renaming = inputs, renaming
-        self.namespace: dict[str, Any] = {"np": np}
         self.lines: list[str] = []
         self.wheres: list[str] = []  # the user's line, for each of `lines`
         self.pieces: dict[str, Piece] = {}  # views of scratch, by name
         self.gradient_buffers: dict[str, tuple[Node | None, Variable]] = {}  # and large results
         self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
         self.scratch = Scratch()
-        self.read: set[str] = set()  # settings of optimisers that have been read
-        self.numbers: dict[Any, str] = {}
-        self.heads: list[str] = []  # lines that say what small constants are
+        self.read: set[Any] = set()  # settings of optimisers that have been read
         self.blocks: dict[str, str] = {}  # functions of one block, by name
         self.slots: dict[Variable, int] = {}  # of a root
-        self.names: dict[Variable, str] = {}
-        self.busy: dict[str, int] = {}  # until when a name is used
-        self.fixed = {"np"}  # names that are not assigned to: memory and constants
-        self.now = 0
         self.where = ""
         self.write()
-
-    # ------------------------------------------------------------------------------------------- names
-
-    def named(self, x: Variable, wish: str | None = None, memory: bool = False) -> str:
-        """A new name for a Variable: its own, unless somebody still uses it.
-
-        A name that stands for memory (a parameter of the function) is never assigned to.
-        """
-        word = name = wish or x.name or "t"
-        number = 0
-        last = self.life.last.get(self.life.of(x), FOREVER)
-        while self.busy.get(name, -1) >= self.now or name in self.fixed or (memory and name in self.busy):
-            number += 1
-            name = f"{word}_{number}"
-        if memory:
-            self.fixed.add(name)
-        self.busy[name] = last
-        self.names[x] = name
-        return name
-
-    def constant(self, word: str, value: Any) -> str:
-        """A name for something that is known already."""
-        for name, known in self.namespace.items():
-            if known is value:
-                return name
-        word = name = identifier(word)
-        number = 0
-        while name in self.fixed or name in self.busy:
-            number += 1
-            name = f"{word}{number}"
-        self.fixed.add(name)
-        self.namespace[name] = value
-        return name
-
-    def text(self, x: Any, beside: Variable | None = None) -> str:
-        """An operand as it is written; `beside` has the dtype (and shape) that a literal number would take."""
-        if not isinstance(x, Variable):
-            return self.number(x, beside)
-        if x in self.names:
-            return self.names[x]
-        if x in self.constants:
-            number = uniform(x) if np.ndim(x.value) and beside is not None and beside.shape == x.shape else None
-            if not np.ndim(x.value):
-                number = np.asarray(x.value)[()]
-            if number is not None and beside is not None and beside.dtype == x.dtype and x.dtype.kind == "f":
-                return self.number(float(number), beside)
-            self.names[x] = self.constant(x.name or "c", x.value)
-            return self.names[x]
-        raise AssertionError(f"{x!r} is used before it is computed")
-
-    def number(self, x: Any, beside: Variable | None) -> str:
-        """A number beside an array: for a small one as an array of its dtype, which saves half of the call's time."""
-        if (
-            beside is None
-            or not 0 < np.size(beside.value) < SMALL
-            or not np.ndim(beside.value)
-            or beside.dtype.kind != "f"
-            or isinstance(x, bool)
-            or not isinstance(x, int | float)
-        ):
-            return self.literal(x)
-        key = (float(x), math.copysign(1, x), beside.dtype)
-        if key not in self.numbers:
-            word = WORDS.get(x) or f"number_{abs(x):.4g}".replace(".", "_").replace("-", "m").replace("+", "")
-            name = self.constant(f"minus_{word}" if x < 0 else word, np.array(x, beside.dtype))
-            self.numbers[key] = name
-            self.heads.append(f"{name} = np.array({self.literal(float(x))}, np.{beside.dtype.name})")
-        return self.numbers[key]
-
-    def literal(self, x: Any) -> str:
-        """A number, or a parameter of an operation, as it is written."""
-        if isinstance(x, float) and not np.isfinite(x):
-            return "np.nan" if np.isnan(x) else "np.inf" if x > 0 else "-np.inf"
-        if x is None or isinstance(x, bool | int | float | str):
-            return repr(x)
-        if isinstance(x, Variable):
-            return self.text(x)
-        if isinstance(x, tuple) and type(x) is tuple:
-            return f"({', '.join(self.literal(part) for part in x)}{',' * (len(x) == 1)})"
-        if isinstance(x, list):
-            return f"[{', '.join(self.literal(part) for part in x)}]"
-        if isinstance(x, slice):
-            return f"slice({self.literal(x.start)}, {self.literal(x.stop)}, {self.literal(x.step)})"
-        if isinstance(x, np.dtype):
-            return f"np.dtype({x.str!r})"
-        if x is Ellipsis:
-            return "..."
-        return self.constant(type(x).__name__.lower(), x)
 
     # ------------------------------------------------------------------------------------------- lines
 
@@ -197,7 +100,7 @@ class Source:
             self.now, self.where = at, first.where or ""
             self.explain(first)
             if isinstance(group, list):
-                self.chain(group, at + len(group))
+                write_chain(self, group, at + len(group))
             else:
                 self.equation(group)
             for i in range(at, at + (len(group) if isinstance(group, list) else 1)):
@@ -257,7 +160,7 @@ class Source:
         if op is DELIVER:
             self.deliver(e)
         elif op is UPDATE:
-            self.update(e)
+            write_update(self, e)
             for slot in self.scratch.busy_rows:
                 self.scratch.give_back(slot)
             self.scratch.busy_rows.clear()
@@ -344,14 +247,6 @@ class Source:
         name = self.constant(op.name.strip("_"), op.forward)
         return f"{name}({', '.join([*texts, *(f'{key}={self.literal(x)}' for key, x in params.items())])})"
 
-    def starts(self, rows: int, columns: int) -> str:
-        """Where each row begins among all numbers."""
-        key = "starts", rows, columns
-        if key not in self.numbers:
-            self.numbers[key] = self.constant("starts", np.arange(0, rows * columns, columns or 1))
-            self.heads.append(f"{self.numbers[key]} = np.arange(0, {rows * columns}, {columns or 1})")
-        return self.numbers[key]
-
     def axis(self, e: Equation) -> str:
         axis, keepdims = e.params["axis"], e.params["keepdims"]
         if isinstance(axis, tuple) and len(axis) == 1:
@@ -385,38 +280,6 @@ class Source:
         beside = next((x for x in places if x not in self.constants), None)
         texts = ", ".join(self.text(x, beside) for x in e.operands)
         self.out(e, f"np.{ufunc.__name__}({texts}", places)
-
-    def chain(self, chain: list[Equation], end: int) -> None:
-        """Element-wise operations on large arrays: a function of one block, and a line that calls it for each."""
-        made = {e.target for e in chain}
-        out = [e for e in chain if self.life.last[self.life.of(e.target)] >= end or e.target in self.handed_over]
-        given = dict.fromkeys(x for e in chain for x in e.operands if isinstance(x, Variable) and x not in made)
-        arrays = [x for x in given if np.ndim(x.value) and x not in self.constants]
-        names = {x: self.text(x) for x in arrays}
-        for e in out:
-            names[e.target], has_memory = self.memory(e)
-            if not has_memory:
-                self.line(f"{names[e.target]} = np.empty({e.target.shape}, {self.literal(e.target.dtype)})")
-        numbers = [x for x in given if not np.ndim(x.value) and x not in self.constants]
-        block = Chain(self, chain, {**names, **{x: self.text(x) for x in numbers}}, {e.target for e in out})
-        function = self.constant(f"block{len(self.blocks) + 1}", block)
-        inputs = [names[x] for x in (*arrays, *(e.target for e in out))]
-        scratch = []
-        for number, dtype in enumerate(block.dtypes):
-            slot = self.scratch.take(BLOCK * dtype.itemsize)
-            name = f"{function}_row{number + 1}"
-            self.fixed.add(name)
-            self.pieces[name] = Piece(slot, (BLOCK,), dtype, (0,))
-            scratch.append((name, slot))
-        for _, slot in scratch:
-            self.scratch.give_back(slot)
-        loose = [self.text(x) for x in numbers]
-        head = f"def {function}({', '.join([*inputs, *block.registers, *loose])}):"
-        self.blocks[function] = "\n".join([head, *block.lines])
-        del self.namespace[function]
-        call = self.constant("in_blocks", in_blocks)
-        texts = [f"({', '.join(part)}{',' * (len(part) == 1)})" for part in (inputs, [n for n, _ in scratch], loose)]
-        self.line(f"{call}({function}, {', '.join(texts)})")
 
     def reduction(self, e: Equation) -> None:
         self.out(e, f"{REDUCED[e.op.name]}({self.text(e.operands[0])}{self.axis(e)}", [])
@@ -495,108 +358,6 @@ class Source:
         if node in self.kept_gradients:
             self.delivered[node] = name
 
-    def update(self, e: Equation) -> None:
-        """An optimiser's step for one parameter."""
-        p, g = (self.text(x) for x in e.operands)
-        optimizer, i = e.params["optimizer"], e.params["index"]
-        name = self.constant(type(optimizer).__name__.lower(), optimizer)
-        value = np.asarray(e.operands[0].value)
-        if value.size == 0:
-            return
-        update = update_of(optimizer)
-        rows = [word for word in ("s", "d") if update is None and word == "s" or update and f"{{{word}}}" in str(update.lines)]
-        blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
-        scratch = {word: self.row(f"{word}_for_{p}", value, blocks) for word in rows}
-        if update is None:
-            self.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
-            return
-        self.line(f"# {p}: {update.equation}")
-        for helper in (velocity, corrections):
-            if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
-                self.constant(helper.__name__, helper)
-        dtype = value.dtype
-        state, numbers = {}, {}
-        for word, text in update.state.items():
-            state[word] = f"{word}_of_{p}"
-            self.line(f"{state[word]} = {text.format(o=name, i=i)}")
-        for word, text in update.numbers.items():
-            for part in word.split(", "):
-                numbers[part] = f"{name}_{part}_{dtype.name}"
-            text = text.format(o=name, i=i)
-            if text in self.read and "corrections" not in text:
-                continue
-            self.read.add(text)
-            if ", " in word:
-                parts = [numbers[part] for part in word.split(", ")]
-                self.line(f"{', '.join(parts)} = {text}")
-            else:
-                self.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
-        if not blocks:
-            for text in update.lines:
-                self.line(text.format(p=p, g=g, **scratch, **state, **numbers))
-            return
-        words = ["p", "g", *state, *scratch, *numbers]
-        function = f"{name}_block"
-        if function not in self.blocks:
-            lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
-            self.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
-            self.fixed.add(function)
-        call = self.constant("in_blocks", in_blocks)
-        parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in ([p, g, *state.values()], [*scratch.values()], [*numbers.values()])]
-        self.line(f"{call}({function}, {', '.join(parts)})")
-
-    def row(self, name: str, value: np.ndarray, block: bool) -> str:
-        """Scratch for an update, as large as the parameter or as a block of it."""
-        slot = self.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
-        self.scratch.busy_rows.append(slot)
-        self.fixed.add(name)
-        shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
-        self.pieces[name] = Piece(slot, shape, value.dtype, order)
-        return name
-
-
-class Chain:
-    """Element-wise operations on one block, in as few rows of scratch as they need."""
-
-    def __init__(self, source: Source, chain: list[Equation], names: dict[Variable, str], out: set[Variable]) -> None:
-        self.lines: list[str] = []
-        self.registers: list[str] = []
-        self.dtypes: list[np.dtype[Any]] = []
-        last = {x: i for i, e in enumerate(chain) for x in e.operands if isinstance(x, Variable)}
-        names = dict(names)
-        free: list[int] = []
-        held: dict[Variable, int] = {}
-        for i, e in enumerate(chain):
-            source.where = e.where or ""
-            target = e.target
-            beside = next((x for x in e.operands if isinstance(x, Variable) and x in names and np.ndim(x.value)), target)
-            texts = [names[x] if x in names else source.text(x, beside) for x in e.operands]
-            dying = [x for x in dict.fromkeys(e.operands) if x in held and last[x] == i]
-            if target not in out:
-                x = next((x for x in dying if x.dtype == target.dtype), None)
-                if x is not None:
-                    dying.remove(x)
-                    held[target] = held.pop(x)
-                else:
-                    held[target] = self.register(target.dtype, free)
-                names[target] = self.registers[held[target]]
-            name, sign = names[target], SIGNS.get(e.op.name)
-            if sign and texts[0] == name:
-                self.lines.append(f"    {name} {sign}= {texts[1]}")
-            else:
-                self.lines.append(f"    np.{ufunc_of(e.op).__name__}({', '.join(texts)}, out={name})")  # type: ignore[union-attr]
-            free += [held.pop(x) for x in dying]
-
-    def register(self, dtype: np.dtype[Any], free: list[int]) -> int:
-        """A row of scratch that nobody uses."""
-        for number in free:
-            if self.dtypes[number] == dtype:
-                free.remove(number)
-                return number
-        self.registers.append(f"t{len(self.registers) + 1}")
-        self.dtypes.append(dtype)
-        return len(self.registers) - 1
-
 
 class Named(str):
     """A name in a pattern."""
@@ -607,7 +368,7 @@ class Named(str):
 def _dot_will_do(e: Equation) -> bool:
     """Is np.dot, which is called in two thirds of the time, right here: small matrices, and the very same result?"""
     a, b = (x.value for x in e.operands)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] > SMALL or not e.target.value.flags.c_contiguous:
+    if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] > SMALL or not e.target.value.flags.c_contiguous:
         return False
     return a.dtype == b.dtype and np.array_equal(np.dot(a, b), e.target.value)
 
@@ -629,4 +390,3 @@ def own(labels: Any, classes: int, starts: Any) -> Any:
     if labels.size and unsigned[unsigned.argmax()] >= classes:
         OWN.forward(labels, classes)  # says which
     return starts + labels
-

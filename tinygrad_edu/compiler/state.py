@@ -179,7 +179,9 @@ class Saved:
                 if tensor._data is not data:
                     tensor._hold(data)
             else:
-                tensor._hold(numbers[()] if not isinstance(tensor._data, np.ndarray) else _filled(tensor._data, numbers))
+                tensor._hold(
+                    numbers[()] if not isinstance(tensor._data, np.ndarray) else _filled(tensor._data, numbers)
+                )
         for array, numbers in self.arrays:
             if array.flags.writeable:
                 array[...] = numbers

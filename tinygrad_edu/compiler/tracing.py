@@ -109,7 +109,11 @@ def _same(x: Any) -> Any:
 DETACH: Op[Any] = Op(_same, vjps=[None], name="detach")
 DELIVER: Op[Any] = Op(lambda g, leaf: g, vjps=[None], name="deliver", like=lambda g, leaf: g)
 UPDATE: Op[Any] = Op(
-    lambda p, g, optimizer, index: p, vjps=[None, None], name="update", like=lambda p, g, optimizer, index: p, writes=(0,)
+    lambda p, g, optimizer, index: p,
+    vjps=[None, None],
+    name="update",
+    like=lambda p, g, optimizer, index: p,
+    writes=(0,),
 )
 
 

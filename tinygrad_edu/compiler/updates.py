@@ -1,18 +1,25 @@
 """Optimisers' updates as lines of NumPy, for those of tg.optim; any other optimiser's own `update` is called.
 
-`{p}`, `{g}` and `{s}` stand for the parameter, its gradient and scratch; settings are read from the optimiser at each call.
+`{p}`, `{g}` and `{s}` stand for the parameter, its gradient and scratch; settings are read from the optimiser at
+each call.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_edu.compiler.blocks import BLOCK, LARGE, in_blocks
+from tinygrad_edu.compiler.buffers import Piece, order_of
 from tinygrad_edu.optim import SGD, Adam, AdamW, Optimizer
+from tinygrad_edu.program import Equation
 
-__all__ = ["Update", "corrections", "update_of", "velocity"]
+if TYPE_CHECKING:
+    from tinygrad_edu.compiler.source import Source
+
+__all__ = ["write_update"]
 
 
 class Update(NamedTuple):
@@ -24,11 +31,11 @@ class Update(NamedTuple):
     equation: str
 
 
-def update_of(optimizer: Optimizer) -> Update | None:
+def _update_of(optimizer: Optimizer) -> Update | None:
     """How to write an optimiser's update, or None if it is none of ours."""
-    if type(optimizer) is SGD:
+    if isinstance(optimizer, SGD) and type(optimizer) is SGD:
         return _sgd(optimizer)
-    if type(optimizer) in (Adam, AdamW):
+    if isinstance(optimizer, Adam) and type(optimizer) in (Adam, AdamW):
         return _adam(optimizer)
     return None
 
@@ -75,6 +82,68 @@ def _adam(optimizer: Adam) -> Update:
     numbers |= {"eps": "{o}.eps", "root, rate": "corrections({o}, {i})"}
     equation = "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)"
     return Update(lines, {"m": "{o}.m[{i}]", "v": "{o}.v[{i}]"}, numbers, equation)
+
+
+def write_update(source: Source, e: Equation) -> None:
+    """An optimiser's step for one parameter."""
+    p, g = (source.text(x) for x in e.operands)
+    optimizer, i = e.params["optimizer"], e.params["index"]
+    name = source.constant(type(optimizer).__name__.lower(), optimizer)
+    value = np.asarray(e.operands[0].value)
+    if value.size == 0:
+        return
+    update = _update_of(optimizer)
+    rows = ["s"] if update is None else [word for word in ("s", "d") if f"{{{word}}}" in str(update.lines)]
+    blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
+    scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
+    if update is None:
+        source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
+        return
+    source.line(f"# {p}: {update.equation}")
+    for helper in (velocity, corrections):
+        if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
+            source.constant(helper.__name__, helper)
+    dtype = value.dtype
+    state, numbers = {}, {}
+    for word, text in update.state.items():
+        state[word] = f"{word}_of_{p}"
+        source.line(f"{state[word]} = {text.format(o=name, i=i)}")
+    for word, text in update.numbers.items():
+        for part in word.split(", "):
+            numbers[part] = f"{name}_{part}_{dtype.name}"
+        text = text.format(o=name, i=i)
+        if (text, dtype) in source.read and "corrections" not in text:
+            continue
+        source.read.add((text, dtype))
+        if ", " in word:
+            parts = [numbers[part] for part in word.split(", ")]
+            source.line(f"{', '.join(parts)} = {text}")
+        else:
+            source.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
+    if not blocks:
+        for text in update.lines:
+            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
+        return
+    words = ["p", "g", *state, *scratch, *numbers]
+    function = f"{name}_block"
+    if function not in source.blocks:
+        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
+        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
+        source.fixed.add(function)
+    call = source.constant("in_blocks", in_blocks)
+    arrays = [p, g, *state.values()]
+    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
+    source.line(f"{call}({function}, {', '.join(parts)})")
+
+
+def _row(source: Source, name: str, value: np.ndarray, block: bool) -> str:
+    """Scratch for an update, as large as the parameter or as a block of it."""
+    slot = source.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
+    source.scratch.busy_rows.append(slot)
+    source.fixed.add(name)
+    shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
+    source.pieces[name] = Piece(slot, shape, value.dtype, order)
+    return name
 
 
 def velocity(optimizer: SGD, i: int) -> Any:

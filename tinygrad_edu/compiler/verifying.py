@@ -33,7 +33,13 @@ def check(door: Door, step: Callable[..., Any], args: Any, kwargs: Any, leaves: 
 
 
 def _compare(
-    door: Door, step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], saved: Saved, change: Callable[..., Any]
+    door: Door,
+    step: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    leaves: list[Any],
+    saved: Saved,
+    change: Callable[..., Any],
 ) -> Any:
     change(saved)
     given = iter(leaves)
@@ -50,15 +56,17 @@ def _compare(
     change(saved)
     result = door.call(leaves)
     if result is STALE:
-        raise CompileError(f"compile: {door.name} changes what it was compiled for (an attribute of a module, a global name)")
+        raise CompileError(
+            f"compile: {door.name} changes what it was compiled for (an attribute of a module, a global name)"
+        )
     now = [*saved.now(), *[("an argument's gradient", _copy(x.grad)) for x, _ in grads]]
     for (name, a), (_, b) in zip([("what it returns", expected), *after], [("", _copies(result)), *now]):
         apart = difference(a, b)
         if apart is None or apart > ROUNDING:
             raise CompileError(
-                f"compile: {door.name}: compiled and eager step differ in {name}. Something in it was computed outside of "
-                "the record: use functions of tg on tensors, generators that the step can reach by name, and no state "
-                "of its own."
+                f"compile: {door.name}: compiled and eager step differ in {name}. Something in it was computed "
+                "outside of the record: use functions of tg on tensors, and generators that the step can reach by name; "
+                "and no state of its own."
             )
     return result
 
