@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -230,3 +231,23 @@ def test_a_hessian_vector_product() -> None:
         for a, b in zip(products, expected):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11)
     assert compiled.functions == 1
+
+
+def test_nothing_of_the_trace_is_kept() -> None:
+    """What stays is scratch, gradients and the text: not the values that were recorded, and not the arguments."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(2000, 50)), rng.integers(0, 10, 2000)
+    _, _, step = network([50, 100, 10])
+    compiled = tg.compile(step)
+    tracemalloc.start()
+    compiled(x, t)
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    memory = compiled.last.pool[0]
+    planned = sum(a.nbytes for a in memory.slots) + sum(g.nbytes for g in memory.gradients)
+    assert held < planned + 300_000
+    arguments = sys.getrefcount(x), sys.getrefcount(t)
+    compiled(x[:500], t[:500])
+    gc.collect()
+    assert (sys.getrefcount(x), sys.getrefcount(t)) == arguments

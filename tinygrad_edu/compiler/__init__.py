@@ -120,6 +120,7 @@ class Compiled:
         except Exception:
             saved.restore()
             raise
+        reach.forget()
         self._keep(key, door)
         if mode is USUAL and not kwargs:
             door.hasten(args)

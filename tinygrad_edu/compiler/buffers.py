@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import Renaming, mapped, reads
+from tinygrad_edu.compiler.listing import Renaming, reads, variables_in
 from tinygrad_edu.program import Equation, Variable
 
 __all__ = ["Lifetimes", "Piece", "Scratch", "laid_out", "order_of"]
@@ -75,13 +75,6 @@ class Lifetimes:
             if isinstance(x.value, np.ndarray) and self.memory(x) == memory:
                 return self.of(x)
         return target
-
-
-def variables_in(tree: Any) -> list[Variable]:
-    """The Variables of a tree."""
-    found: list[Variable] = []
-    mapped(tree, lambda x: found.append(x) if isinstance(x, Variable) else None)
-    return found
 
 
 class Scratch:

@@ -5,9 +5,10 @@ The door is generated, too: it stands before each call, so it may cost no more t
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tinygrad_edu.compiler.buffers import Piece, laid_out, order_of
 from tinygrad_edu.compiler.listing import Listing, Origin, Result, identifier
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, same_attributes
+from tinygrad_edu.compiler.tracing import UPDATE
 from tinygrad_edu.engine import Node
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import aligned, edited_again, write_of
@@ -37,15 +39,21 @@ def _alone() -> int:
 ALONE = _alone()
 
 
-class Memory:
-    """The scratch of one call at a time: calls in other threads take another one."""
+class Plan(NamedTuple):
+    """What memory a function needs."""
 
-    def __init__(self, source: Source) -> None:
-        self.slots = [aligned(np.zeros(size, np.uint8)) for size in source.scratch.sizes]
-        self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in source.pieces.values()]
-        self.gradients = [
-            _like(variable.value) for _, variable in source.gradient_buffers.values()
-        ]  # and large results
+    sizes: list[int]  # of the slots, in bytes
+    pieces: list[Piece]  # views of them
+    gradients: list[Piece]  # and of large results: each with memory of its own
+
+
+class Memory:
+    """The memory of one call at a time: calls in other threads take another one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.slots = [aligned(np.zeros(size, np.uint8)) for size in plan.sizes]
+        self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in plan.pieces]
+        self.gradients = [_fresh(piece) for piece in plan.gradients]
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
 
     def replace(self, i: int) -> None:
@@ -57,14 +65,17 @@ class Memory:
                 self.gradients[i] = kept.pop(k)
                 break
         else:
-            self.gradients[i] = _like(kept[-1])
+            self.gradients[i] = _fresh(_piece(kept[-1]))
         del kept[:-2]
 
 
-def _like(array: np.ndarray) -> np.ndarray:
-    """Memory for a gradient, with the array's order of axes.  Views of it hang on its base."""
-    order = order_of(array) or tuple(range(array.ndim))
-    return laid_out(aligned(np.empty(array.nbytes, np.uint8)), Piece(0, array.shape, array.dtype, order))
+def _piece(array: np.ndarray) -> Piece:
+    return Piece(0, array.shape, array.dtype, order_of(array) or tuple(range(array.ndim)))
+
+
+def _fresh(piece: Piece) -> np.ndarray:
+    """Memory for a gradient or a result.  Views of it hang on its base."""
+    return laid_out(aligned(np.empty(math.prod(piece.shape) * piece.dtype.itemsize, np.uint8)), piece)
 
 
 class Door:
@@ -82,12 +93,14 @@ class Door:
         extra: int,
     ) -> None:
         self.name = identifier(name)
-        self.source = source
         self.reach = reach
+        self.wheres = source.wheres
+        gradients = [_piece(variable.value) for _, variable in source.gradient_buffers.values()]
+        self.plan = Plan(source.scratch.sizes, [*source.pieces.values()], gradients)
         self.modules = [(module, dict(vars(module))) for module in listing.tracer.modules]
         self.changes = Module.changes
         self.pool: list[Memory] = []
-        self.namespace = {**source.namespace}
+        self.namespace = {**source.namespace}  # of the function
         signature = [source.names[x] for x in source.inputs] + [*source.pieces, *source.gradient_buffers]
         head = f"def {self.name}({', '.join(signature)}):"
         heads = ["\n".join(source.heads) + "\n\n"] if source.heads else []
@@ -99,11 +112,9 @@ class Door:
         self.gradients = [(node, name) for name, (node, _) in source.gradient_buffers.items()]
         self.delivered = list(source.delivered)
         self.zeroed = zeroed
-        self.results = results
         self.attach, self.extra = attach, extra
         self.optimizers = [(o, _settings(o)) for o in listing.tracer.optimizers]
-        self.updated = [e.operands[0] for e in source.equations if e.op.name == "update"]
-        self.call = self._generated(listing)
+        self.call = self._generated(listing, source, results)
         self.quick: Callable[[tuple[Any, ...]], Any] | None = None
 
     def hasten(self, args: tuple[Any, ...]) -> None:
@@ -127,11 +138,12 @@ class Door:
 
     # --------------------------------------------------------------------------------------- generated
 
-    def _generated(self, listing: Listing) -> Callable[[list[Any]], Any]:
+    def _generated(self, listing: Listing, source: Source, results: Any) -> Callable[[list[Any]], Any]:
         """The door itself, as a function of the arrays and Tensors among the arguments."""
         names: dict[str, Any] = {
             "STALE": STALE, "Module": Module, "door": self, "step": self.function, "pool": self.pool,
-            "refs": getrefcount, "errstate": np.errstate, "make": self._memory, "edited_again": edited_again, "tensor": _tensor, "np": np,
+            "refs": getrefcount, "errstate": np.errstate, "make": self._memory, "edited_again": edited_again,
+            "tensor": _tensor, "np": np,
         }  # fmt: skip
 
         def name(value: Any, word: str) -> str:
@@ -143,7 +155,7 @@ class Door:
 
         lines = ["def call(leaves):"]
         guards = []
-        for variable in self.source.inputs:
+        for variable in source.inputs:
             origin = listing.inputs[variable]
             if origin.kind == "leaf":
                 guards.append(f"{name(origin.what, 'leaf')}.needs_grad is {origin.what.needs_grad}")
@@ -151,9 +163,8 @@ class Door:
             guards.append(f"{name(names_of, 'globals')}.get({word!r}) is {name(value, 'value')}")
         for cell, value in self.reach.cells:
             guards.append(f"{name(cell, 'cell')}.cell_contents is {name(value, 'value')}")
-        owner, attributes = self.reach.itself
-        for word, value in attributes.items():
-            guards.append(f"{name(owner, 'owner')}.__dict__.get({word!r}) is {name(value, 'value')}")
+        if self.reach.holders:
+            guards.append("door.reach.unchanged()")
         for optimizer, settings in self.optimizers:
             guards += [
                 f"{name(optimizer, 'optimizer')}.{key} == {name(value, 'value')}" for key, value in settings.items()
@@ -161,11 +172,12 @@ class Door:
         lines.append("    if door.changes != Module.changes and not door.unchanged(): return STALE")
         for at in range(0, len(guards), 8):
             lines.append(f"    if not ({' and '.join(guards[at : at + 8])}): return STALE")
-        inputs = [self._input(listing.inputs[variable], name) for variable in self.source.inputs]
-        if self.updated:
-            self.arrays = [_held(listing.inputs[x]) for x in self.updated]
+        inputs = [self._input(listing.inputs[variable], name) for variable in source.inputs]
+        updated = [e.operands[0] for e in source.equations if e.op is UPDATE]
+        if updated:
+            self.arrays = [_held(listing.inputs[x]) for x in updated]
             self.writes = [write_of(array) for array in self.arrays]
-            held = [self._input(listing.inputs[x], name) for x in self.updated]
+            held = [self._input(listing.inputs[x], name) for x in updated]
             same = " and ".join(f"{text} is door.arrays[{i}]" for i, text in enumerate(held))
             lines.append(f"    if not ({same}) and not door.moved([{', '.join(held)}]): return STALE")
         lines.append("    memory = pool.pop() if pool else make()")
@@ -177,7 +189,7 @@ class Door:
 
         for i, (node, _) in enumerate(self.gradients):
             own = "0"
-            if node is not None and node not in self.source.accumulated:
+            if node is not None and node not in source.accumulated:
                 own = f"({notes_of(node)}.grad is gradients[{i}])"
             lines.append(
                 f"    if refs(gradients[{i}]) > {ALONE} + {own} or refs(gradients[{i}].base) > {ALONE}: "
@@ -188,22 +200,22 @@ class Door:
         lines.append(f"            out = step({', '.join([*inputs, '*memory.pieces', '*gradients'])})")
         lines.append("    except Exception as error: door.explain(error)")
         lines.append("    finally: pool.append(memory)")
-        count = len(self.source.results)
+        count = len(source.results)
         for i, node in enumerate(self.delivered):
             lines.append(f"    {notes_of(node)}.grad = out[{count + i}]")
         for node in self.zeroed:
             lines.append(f"    {notes_of(node)}.grad = None")
-        if self.updated:
+        if updated:
             lines.append("    edited_again(door.writes)")
-        results = iter(range(count))
+        numbers = iter(range(count))
 
         def result(x: Any) -> Any:
             if not isinstance(x, Result):
                 return name(x, "value") if not isinstance(x, bool | int | float | str | None) else repr(x)
-            i = next(results)
+            i = next(numbers)
             return f"tensor(out[{i}])" if x.tensor else f"out[{i}]"
 
-        text = _written(self.results, result)
+        text = _written(results, result)
         lines.append(f"    result = {text}")
         if self.attach is not None:
             first = count - self.extra
@@ -226,7 +238,7 @@ class Door:
     # ------------------------------------------------------------------------------ what is rarely called
 
     def _memory(self) -> Memory:
-        return Memory(self.source)
+        return Memory(self.plan)
 
     def unchanged(self) -> bool:
         """Have all modules that were called the attributes that they had?"""
@@ -249,7 +261,7 @@ class Door:
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.file:
                 line = trace.tb_lineno - self.first - 1
-                where = self.source.wheres[line] if line >= 0 else ""
+                where = self.wheres[line] if line >= 0 else ""
                 if where:
                     try:
                         told: Exception = type(error)(f"{error} (compiled from {where})")

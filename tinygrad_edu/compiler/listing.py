@@ -23,7 +23,7 @@ from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.program import Call, Equation, Variable, calls_of
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["Listing", "Origin", "Renaming", "Result", "identifier", "mapped", "reads"]
+__all__ = ["Listing", "Origin", "Renaming", "Result", "identifier", "leaves_of", "mapped", "reads", "variables_in"]
 
 
 class Origin(NamedTuple):
@@ -56,16 +56,8 @@ def mapped(x: Any, change: Callable[[Any], Any]) -> Any:
 
 def reads(equation: Equation) -> list[Variable]:
     """All Variables that an equation needs, also those among its parameters (an index)."""
-    found = [x for x in equation.operands if isinstance(x, Variable)]
-
-    def note(x: Any) -> Any:
-        if isinstance(x, Variable):
-            found.append(x)
-        return x
-
-    if equation.params:
-        mapped(equation.params, note)
-    return found
+    inside = variables_in(equation.params) if equation.params and equation.op is not DELIVER else []
+    return [x for x in equation.operands if isinstance(x, Variable)] + inside
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -73,6 +65,11 @@ def leaves_of(tree: Any) -> list[Any]:
     found: list[Any] = []
     mapped(tree, found.append)
     return found
+
+
+def variables_in(tree: Any) -> list[Variable]:
+    """The Variables among the leaves of a tree."""
+    return [x for x in leaves_of(tree) if isinstance(x, Variable)]
 
 
 SHAPED_BY_VALUES = {"argwhere", "flatnonzero", "nonzero", "unique"}
@@ -290,7 +287,7 @@ class Listing:
                 give(variable, variable.name if variable.named else word)
                 done.add(variable)
         for equation in self.equations:
-            for variable in (equation.target, *_kept(equation)):
+            for variable in (equation.target, *variables_in(equation.kept)):
                 if variable in self.gradient_of or variable in done:
                     continue
                 if variable.named:
@@ -306,16 +303,10 @@ class Listing:
             give(variable, f"d_{of.name}")
             done.add(variable)
         for equation in self.equations:
-            for variable in (equation.target, *_kept(equation)):
+            for variable in (equation.target, *variables_in(equation.kept)):
                 if variable not in done:
                     give(variable, equation.op.name.strip("_"), numbered=True)
                     done.add(variable)
-
-
-def _kept(equation: Equation) -> list[Variable]:
-    found: list[Variable] = []
-    mapped(equation.kept, lambda x: found.append(x) if isinstance(x, Variable) else None)
-    return found
 
 
 RESERVED = {"np", "slice", "range"}

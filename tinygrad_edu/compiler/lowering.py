@@ -6,11 +6,12 @@ its own arrays) stays one call.  Softmax with cross-entropy is the one that is w
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import Renaming, mapped
+from tinygrad_edu.compiler.listing import Renaming, leaves_of, mapped
 from tinygrad_edu.compiler.tracing import DELIVER, DETACH, UPDATE, Traced, Tracer
 from tinygrad_edu.engine import Value, apply, leaf
 from tinygrad_edu.op import OPS, Op
@@ -111,9 +112,12 @@ def _cross_entropy(z: Any, labels: Any, reduction: str) -> Any:
     return reduced(losses.reshape(shape[:-1]), reduction), apply(TAKE_ONE, (p, own)).reshape(shape)
 
 
+reduce: Any = np.add.reduce
+
+
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
     """As NumPy's, which divides a sum by the count."""
-    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    total = reduce(x, axis=axis, keepdims=keepdims)
     return total / (x.size // max(1, total.size))
 
 
@@ -200,7 +204,7 @@ def _read(equation: Equation, renaming: Renaming) -> list[Equation] | None:
             inputs.append(traced)
         else:
             inputs.append(x)
-    if any(isinstance(x, Variable) for x in _leaves(equation.params)) or "rng" in equation.params:
+    if any(isinstance(x, Variable) for x in leaves_of(equation.params)) or "rng" in equation.params:
         return None
     op = equation.op
     try:
@@ -238,7 +242,7 @@ def _read(equation: Equation, renaming: Renaming) -> list[Equation] | None:
         )
         target.equation = piece
         if record.op.residual is not None:
-            piece.kept = mapped(record.args[-1], lambda x, piece=piece: _keep(x, piece, ids))
+            piece.kept = mapped(record.args[-1], functools.partial(_keep, piece=piece, ids=ids))
         places[record.node] = target
         if not isinstance(record.value, np.bool_):
             ids.setdefault(id(record.value), target)
@@ -267,12 +271,6 @@ def _inner(traced: Traced) -> Inner:
     return inner
 
 
-def _leaves(tree: Any) -> list[Any]:
-    found: list[Any] = []
-    mapped(tree, found.append)
-    return found
-
-
 def _keep(x: Any, piece: Equation, ids: dict[int, Variable]) -> Any:
     if not isinstance(x, np.ndarray | np.generic):
         return x
@@ -283,7 +281,7 @@ def _keep(x: Any, piece: Equation, ids: dict[int, Variable]) -> Any:
 
 def _pair(old: Any, new: Any, ends: list[tuple[Any, Any]]) -> bool:
     """Note which new value stands for which Variable that was kept."""
-    olds, news = _leaves(old), _leaves(new)
+    olds, news = leaves_of(old), leaves_of(new)
     if len(olds) != len(news):
         return False
     for a, b in zip(olds, news):

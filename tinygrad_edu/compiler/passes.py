@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.listing import Renaming, mapped, reads
+from tinygrad_edu.compiler.listing import Renaming, leaves_of, reads, variables_in
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.op import OPS
@@ -45,7 +45,7 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
         needed = reads(equation)
         if all(x in constants for x in needed):
             constants.add(equation.target)
-            mapped(equation.kept, lambda x: constants.add(x) if isinstance(x, Variable) else None)
+            constants.update(variables_in(equation.kept))
             continue
         same = _unchanged(equation, constants)
         if same is not None and renaming.memory(same) not in written:
@@ -133,11 +133,7 @@ def _frozen(tree: Any, plain: Any) -> Any:
 
 
 def _pair_kept(old: Any, new: Any, renaming: Renaming) -> None:
-    olds: list[Any] = []
-    news: list[Any] = []
-    mapped(old, olds.append)
-    mapped(new, news.append)
-    for a, b in zip(olds, news):
+    for a, b in zip(leaves_of(old), leaves_of(new)):
         if isinstance(a, Variable):
             renaming.rename(a, b)
 
@@ -147,8 +143,7 @@ def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[
     needed = set(wanted)
     found = []
     for equation in reversed(equations):
-        targets = {equation.target}
-        mapped(equation.kept, lambda x, targets=targets: targets.add(x) if isinstance(x, Variable) else None)
+        targets = {equation.target, *variables_in(equation.kept)}
         if is_kept(equation) and (
             equation.op.writes or equation.op is UPDATE or "rng" in equation.params or equation.op is DELIVER
         ):

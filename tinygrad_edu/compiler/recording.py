@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.door import Door
-from tinygrad_edu.compiler.listing import Listing, Renaming, Result, mapped
+from tinygrad_edu.compiler.listing import Listing, Renaming, Result, leaves_of, mapped, reads
 from tinygrad_edu.compiler.lowering import lowered
 from tinygrad_edu.compiler.passes import simplified, without_copies, without_dead, without_signs
 from tinygrad_edu.compiler.source import Source
@@ -18,7 +18,7 @@ from tinygrad_edu.compiler.tracing import DELIVER, Traced, Tracer
 from tinygrad_edu.engine import Node
 from tinygrad_edu.errors import CompileError, GraphError
 from tinygrad_edu.op import Each, Op
-from tinygrad_edu.program import Equation, Variable
+from tinygrad_edu.program import Variable
 from tinygrad_edu.tensor import Tensor, sweep_from
 
 __all__ = ["build", "flattened", "perturbed", "replaced"]
@@ -75,7 +75,7 @@ class Trace:
 
     def with_gradients(self, result: Any) -> Any:
         """A loss that is still to be differentiated brings its gradients along."""
-        open_results = [x for x in _leaves(result) if isinstance(x, Traced) and self.is_open(x)]
+        open_results = [x for x in leaves_of(result) if isinstance(x, Traced) and self.is_open(x)]
         self.open = open_results
         if not open_results:
             return result
@@ -95,12 +95,6 @@ class Trace:
     def is_open(x: Traced) -> bool:
         node = x._node
         return node is not None and node.needs_grad and node.op is not None and node.args is not None
-
-
-def _leaves(tree: Any) -> list[Any]:
-    found: list[Any] = []
-    mapped(tree, found.append)
-    return found
 
 
 def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], reach: Reach, saved: Saved) -> Door:
@@ -178,7 +172,7 @@ def _compiled(
     tree = mapped(trace.results, lambda x: Result(renaming(x.variable), x.tensor) if isinstance(x, Result) else x)
     results = [x.variable for x in _results(tree)]
     equations = without_dead(equations, results)
-    used = {x for e in equations for x in _reads(e)} | set(results)
+    used = {x for e in equations for x in reads(e)} | set(results)
     inputs = [x for x, o in listing.inputs.items() if x in used and x not in constants]
     source = Source(equations, constants, inputs, results, kept, accumulated, origin, renaming)
     attach = None
@@ -200,13 +194,6 @@ def _results(tree: Any) -> list[Result]:
     if isinstance(tree, dict):
         return [r for x in tree.values() for r in _results(x)]
     return []
-
-
-def _reads(equation: Equation) -> list[Variable]:
-    found = [x for x in equation.operands if isinstance(x, Variable)]
-    if equation.op is not DELIVER:
-        mapped(equation.params, lambda x: found.append(x) if isinstance(x, Variable) else None)
-    return found
 
 
 def _words(step: Callable[..., Any], listing: Listing) -> dict[Variable, str]:
@@ -231,7 +218,7 @@ class _Attach:
         self.nodes, self.arguments = nodes, arguments
 
     def __call__(self, result: Any, gradients: tuple[Any, ...]) -> None:
-        loss = next(x for x in _leaves(result) if isinstance(x, Tensor))
+        loss = next(x for x in leaves_of(result) if isinstance(x, Tensor))
         args = (*[node.value for node in self.nodes], gradients)
         loss._node = Node(COMPILED, args, None, tuple(self.nodes), loss._data, True)
 
@@ -291,11 +278,11 @@ def _agree(a: Trace, b: Trace) -> None:
             or (origin.kind == "constant" and _equal(origin.what, other.what))
         )
         if not same:
-            where = next((e.where for e in first.equations if x in _reads(e)), None)
+            where = next((e.where for e in first.equations if x in reads(e)), None)
             raise CompileError(
-                f"compile: {where or 'the step'}: {x.name or 'an array'} of shape {x.shape} is not the same in two runs: "
-                "it was computed outside of the record, from numbers that change. Compute it with functions of tg, or "
-                "pass it as an argument."
+                f"compile: {where or 'the step'}: {x.name or 'an array'} of shape {x.shape} is not the same in two "
+                "runs: it was computed outside of the record, from numbers that change. Compute it with functions of "
+                "tg, or pass it as an argument."
             )
         match[x] = y
     for e, f in zip(first.equations, second.equations):
@@ -320,7 +307,7 @@ def _agree(a: Trace, b: Trace) -> None:
 
 def mapped_pairs(a: Any, b: Any, match: dict[Variable, Variable]) -> None:
     """Note which Variables stand in the same places of two trees."""
-    for x, y in zip(_leaves(a), _leaves(b)):
+    for x, y in zip(leaves_of(a), leaves_of(b)):
         if isinstance(x, Variable) and isinstance(y, Variable):
             match[x] = y
 

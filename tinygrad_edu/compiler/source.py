@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.blocks import grouped
-from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of, variables_in
+from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of
 from tinygrad_edu.compiler.chains import write_chain
-from tinygrad_edu.compiler.listing import Renaming, mapped
+from tinygrad_edu.compiler.listing import Renaming, mapped, variables_in
 from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import write_update

@@ -21,6 +21,7 @@ __all__ = ["Reach", "Saved", "difference", "same_attributes"]
 
 SMALL = 1 << 20  # numbers: larger arrays of the user's, that no Tensor holds, are taken not to be written to
 LIMIT = 100_000  # objects
+MANY = 1_000  # entries: longer lists and dicts are data, and not looked through at each call
 
 
 class Reach:
@@ -32,21 +33,20 @@ class Reach:
         self.generators: dict[int, np.random.Generator] = {}
         self.optimizers: dict[int, Optimizer] = {}
         self.modules: dict[int, Module] = {}
-        self.containers: list[tuple[str, Any, int]] = []  # lists and dicts of the user's, with their lengths
+        self.holders: list[tuple[str, Any, Any]] = []  # lists, dicts and objects of the user's, and what they held
         self.names: list[tuple[Any, str, Any]] = []  # (dict of globals, name, value)
         self.cells: list[tuple[Any, Any]] = []  # (cell, value)
-        self.itself: tuple[Any, dict[str, Any]] = (None, {})  # the object whose method is compiled, and its attributes
         seen: set[int] = set()
-        waiting: list[Any] = [function, arguments]
-        owner = getattr(function, "__self__", None)
-        if owner is not None and not isinstance(owner, Module) and hasattr(owner, "__dict__"):
-            self.itself = owner, {name: x for name, x in vars(owner).items() if not name.startswith("_compiled_")}
-        while waiting and len(seen) < LIMIT:
-            x = waiting.pop()
-            if id(x) in seen:
-                continue
-            seen.add(id(x))
-            waiting += self.inside(x)
+        for start in (function, arguments):
+            waiting: list[Any] = [start]
+            while waiting and len(seen) < LIMIT:
+                x = waiting.pop()
+                if id(x) in seen:
+                    continue
+                seen.add(id(x))
+                if start is function:
+                    self.hold("", x)
+                waiting += self.inside(x)
 
     def inside(self, x: Any) -> Iterable[Any]:
         """Note one object; what it leads to."""
@@ -70,6 +70,8 @@ class Reach:
             return [x.__self__, x.__func__]
         elif isinstance(x, types.FunctionType):
             return self.of_function(x)
+        elif hasattr(x, "__wrapped__") and not isinstance(x, type):
+            return [x.__wrapped__]
         elif hasattr(x, "__dict__") and not isinstance(x, type | types.ModuleType | types.BuiltinFunctionType):
             return list(vars(x).values())
         return []
@@ -87,7 +89,7 @@ class Reach:
                     value = function.__globals__[name]
                     self.names.append((function.__globals__, name, value))
                     found.append(value)
-                    self.contain(name, value)
+                    self.hold(name, value)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 value = cell.cell_contents
@@ -95,13 +97,22 @@ class Reach:
                 continue
             self.cells.append((cell, value))
             found.append(value)
-            self.contain(name, value)
+            self.hold(name, value)
         return found
 
-    def contain(self, name: str, value: Any) -> None:
-        """A list or dict whose growth would be a side effect."""
-        if isinstance(value, list | dict | set):
-            self.containers.append((name, value, len(value)))
+    def hold(self, name: str, x: Any) -> None:
+        """A list, a dict or an object: if it changes, the function that was compiled may be out of date."""
+        content = contents(x)
+        if content is not None and len(content) <= MANY and not any(holder is x for _, holder, _ in self.holders):
+            self.holders.append((name, x, content.copy()))
+
+    def unchanged(self) -> bool:
+        """Do all of them hold what they held?"""
+        return all(_same_contents(contents(x), before) for _, x, before in self.holders)
+
+    def forget(self) -> None:
+        """Let go of what was only needed to compile."""
+        self.tensors, self.arrays, self.generators, self.optimizers, self.modules = {}, {}, {}, {}, {}
 
     @property
     def leaves(self) -> list[Node]:
@@ -119,39 +130,48 @@ class Reach:
 
     def side_effect(self) -> str | None:
         """What the step has changed that a compiled one would not change again."""
-        for name, value, length in self.containers:
-            if len(value) != length:
-                return f"{name} has grown: a compiled step cannot fill Python's lists and dicts; return the value"
+        for name, x, before in self.holders:
+            if not _same_contents(contents(x), before):
+                what = name or f"a {type(x).__name__}"
+                return f"{what} has changed: a compiled step cannot write to it; return the value"
         for names, name, value in self.names:
             if names.get(name) is not value:
                 return f"the global {name} was assigned to; return the value"
         for cell, value in self.cells:
             if cell.cell_contents is not value:
                 return "a nonlocal variable was assigned to; return the value"
-        owner, attributes = self.itself
-        for name, value in vars(owner).items() if owner is not None else ():
-            if attributes.get(name) is not value and not name.startswith("_compiled_"):
-                return f"self.{name} was assigned to; return the value"
         return None
 
     def undo(self) -> None:
         """Take such changes back: the step will run again."""
-        for _, value, length in self.containers:
-            if isinstance(value, list):
-                del value[length:]
-            elif isinstance(value, dict):
-                while len(value) > length:
-                    value.popitem()
+        for _, x, before in self.holders:
+            content = contents(x)
+            if not _same_contents(content, before):
+                content.clear()
+                content.extend(before) if isinstance(content, list) else content.update(before)
         for names, name, value in self.names:
             names[name] = value
         for cell, value in self.cells:
             if cell.cell_contents is not value:
                 cell.cell_contents = value
-        owner, attributes = self.itself
-        if owner is not None:
-            for name in [name for name in vars(owner) if name not in attributes and not name.startswith("_compiled_")]:
-                del vars(owner)[name]
-            vars(owner).update(attributes)
+
+
+def contents(x: Any) -> Any:
+    """The list or dict behind a list, a dict or an object of the user's."""
+    if isinstance(x, list | dict):
+        return x
+    ours = isinstance(x, Tensor | Module | Optimizer) or type(x).__module__.split(".")[0] in ("tinygrad_edu", "numpy")
+    if ours or isinstance(x, type | types.ModuleType | types.FunctionType | types.MethodType):
+        return None
+    return getattr(x, "__dict__", None)
+
+
+def _same_contents(now: Any, before: Any) -> bool:
+    if len(now) != len(before):
+        return False
+    if isinstance(before, dict):
+        return all(now.get(name, now) is x for name, x in before.items())
+    return all(a is b for a, b in zip(now, before))
 
 
 class Saved:

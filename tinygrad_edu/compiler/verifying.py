@@ -65,7 +65,7 @@ def _compare(
         if apart is None or apart > ROUNDING:
             raise CompileError(
                 f"compile: {door.name}: compiled and eager step differ in {name}. Something in it was computed "
-                "outside of the record: use functions of tg on tensors, and generators that the step can reach by name; "
+                "outside of the record: use functions of tg on tensors, generators that the step can reach by name, "
                 "and no state of its own."
             )
     return result
