@@ -56,11 +56,12 @@ def accuracy(net, x, t):
         return float((net(x).argmax(axis=1) == t).mean().item())
 
 
-def train(net, loss_of, optimizer, x, t, epochs, batch, rng, measures=None):
+def train(net, loss_of, optimizer, x, t, epochs, batch, rng, measures=None, layers=None):
     """Mini-batch training with a progress bar; returns the history, a list of numbers for each measure.
 
     `loss_of(net, x, t)` is the loss of a batch.  `measures` maps names to functions without arguments that are called
-    after each epoch.
+    after each epoch.  `layers`, a dict, receives of each weight the norm of its gradient ("norms") and of its update,
+    divided by its own ("ratios"), for the last batch of each epoch.
     """
     history = {"loss": [], **{name: [] for name in measures or {}}}
     bar = tqdm(total=epochs, desc="epoch", ascii=" #", ncols=100, bar_format="{desc} {n}/{total} |{bar:20}| {postfix}")
@@ -73,16 +74,26 @@ def train(net, loss_of, optimizer, x, t, epochs, batch, rng, measures=None):
                 loss = loss_of(net, x_batch, t_batch)
                 optimizer.zero_grad()
                 loss.backward()
+                before = weights(net) if layers is not None else {}
                 optimizer.step()
                 losses.append(loss.item())
             seconds += time.perf_counter() - start
             history["loss"].append(float(np.mean(losses)))
             for name, measure in (measures or {}).items():
                 history[name].append(measure())
+            for name, (old, parameter) in before.items():
+                norms, ratios = (layers.setdefault(word, {}).setdefault(name, []) for word in ("norms", "ratios"))
+                norms.append(float(np.linalg.norm(parameter.grad)))
+                ratios.append(float(np.linalg.norm(parameter.data - old) / np.linalg.norm(old)))
             bar.set_postfix_str(summary(history, seconds))
             bar.update()
     print(f"{epochs} epochs: {summary(history, seconds)} of training")
     return history
+
+
+def weights(net):
+    """Each weight matrix by name: a copy, and the parameter itself."""
+    return {name: (p.data.copy(), p) for name, p in net.named_parameters() if p.ndim > 1}
 
 
 def summary(history, seconds):

@@ -20,6 +20,7 @@ def main():
     count = sum(p.size for p in net.parameters())
     print(f"MLP {'-'.join(map(str, widths))}, {count:,} parameters, float32")
 
+    by_layer = {}
     history = train(
         net,
         lambda net, x, t: cross_entropy(net(x), t),
@@ -33,10 +34,11 @@ def main():
             "train": lambda: accuracy(net, split.x_train, split.t_train),
             "test": lambda: accuracy(net, split.x_test, split.t_test),
         },
+        layers=by_layer,
     )
 
     comparison, loss = verify(net, split.x_train[:32], split.t_train[:32])
-    print("gradients against the hand-derived equations (float64, batch of 32)")
+    print("one batch of 32, in float64:")
     print(comparison)
 
     out = folder(args, "digits")
@@ -47,6 +49,8 @@ def main():
     wrote(
         viz.render(viz.draw(loss), out / "graph.svg"),
         viz.training.loss_curve(history, out / "loss.png"),
+        viz.training.gradient_norms(**by_layer, path=out / "gradients.png"),
+        viz.training.weight_images(net.fc1.weight.data, split.image_shape, out / "weights.png"),
         viz.training.image_grid(pictures, split.t_test[wrong], predictions[wrong], out / "mistakes.png"),
     )
     assert comparison.ok

@@ -18,7 +18,7 @@ STANDARD = sys.stdlib_module_names
 
 # Who may import whom: only what stands in the same line or in one further up.
 LAYERS = [
-    {"errors", "memory", "anomaly", "engine", "manual"},
+    {"errors", "porting", "memory", "modes", "anomaly", "record", "edits", "engine", "manual"},
     {"op"},
     {"ops"},
     {"methods"},
@@ -142,7 +142,10 @@ def test_only_numpy_is_required(name: str) -> None:
     """At the head of a file stand NumPy, the standard library and the package; extras are imported where used."""
     for imported, in_function in _imports(name):
         top = imported.split(".")[0]
-        assert in_function or top in ("numpy", "tinygrad_edu") or top in STANDARD, f"{name} requires {imported}"
+        allowed = {"numpy", "tinygrad_edu", *STANDARD}
+        if name == "tinygrad_edu.check.pytest_plugin":
+            allowed.add("pytest")  # which is who loads it
+        assert in_function or top in allowed, f"{name} requires {imported}"
 
 
 def test_importing_loads_nothing_but_numpy() -> None:
@@ -157,6 +160,18 @@ def test_importing_loads_nothing_but_numpy() -> None:
     # NumPy's compiled parts bring helpers of Cython, which carry their version in their names
     assert not {m for m in foreign if not m.startswith(("cython_runtime", "_cython", "_cyutility"))}
     assert not {m for m in loaded if m.startswith(("tinygrad_edu.check", "tinygrad_edu.data", "tinygrad_edu.manual"))}
+
+
+def test_importing_is_quick() -> None:
+    """What is needed rarely, and takes long to import, is loaded when it is first used."""
+    code = (
+        "import sys, numpy; before = set(sys.modules); import tinygrad_edu; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "tinygrad_edu.engine" in done.stdout.split()
+    assert not {"inspect", "linecache", "pathlib", "numpy.random"} & set(done.stdout.split())
 
 
 def _calls(tree: ast.AST, function: str) -> list[ast.Call]:
@@ -201,11 +216,12 @@ def test_no_legacy_random_state(name: str) -> None:
 
 
 def test_the_engine_knows_no_operation() -> None:
-    """Neither by import nor by name: an operation is data to it."""
-    compared = [n for n in ast.walk(TREES["tinygrad_edu.engine"]) if isinstance(n, ast.Compare | ast.Subscript)]
-    names = {c.value for n in compared for c in ast.walk(n) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
-    assert not names & tg.op.OPS.keys()
-    assert not [i for i, _ in _imports("tinygrad_edu.engine") if i.startswith("tinygrad_edu.op")]
+    """Neither by import nor by name: an operation is data to the record and to the sweep."""
+    for module in ("tinygrad_edu.record", "tinygrad_edu.edits", "tinygrad_edu.engine"):
+        compared = [n for n in ast.walk(TREES[module]) if isinstance(n, ast.Compare | ast.Subscript)]
+        constants = [c for n in compared for c in ast.walk(n) if isinstance(c, ast.Constant)]
+        assert not {c.value for c in constants if isinstance(c.value, str)} & tg.op.OPS.keys()
+        assert not [i for i, _ in _imports(module) if i.startswith("tinygrad_edu.op")]
 
 
 def test_what_is_exported_exists() -> None:

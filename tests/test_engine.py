@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import engine, memory
+from tinygrad_edu import memory
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.modes import mode
 from tinygrad_edu.nn import functional
 
 same = np.testing.assert_array_equal
@@ -86,7 +87,7 @@ def test_an_input_that_needs_no_gradient_costs_no_work() -> None:
 def test_everything_can_be_recorded() -> None:
     """mode(everything=True) writes down constants and masks, too, and changes no requires_grad."""
     x, c = leaf([1.0, 2.0]), tg.Tensor([3.0, 4.0])
-    with engine.mode(everything=True):
+    with mode(everything=True):
         results = {"c * c": c * c, "c.exp()": c.exp(), "x > c": x > c, "x * c": x * c, "x.exp()": x.exp()}
     for name, y in results.items():
         assert y._node is not None, name

@@ -11,10 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import nn, ops, optim
-from tinygrad_edu.engine import mode as _mode
 from tinygrad_edu.errors import AnomalyError, CompileError, DtypeError, GraphError, ShapeError
+from tinygrad_edu.modes import mode as _mode
 from tinygrad_edu.op import Notation, Op, operation, sample
 from tinygrad_edu.ops import *  # noqa: F403
+from tinygrad_edu.porting import OF_PACKAGE, missing
 from tinygrad_edu.tensor import Tensor, as_tensor, backward
 from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnomalyError", "CompileError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor",
     "backward", "check", "compile", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp",
-    "jacobian", "jvp", "manual", "nn",
-    "no_grad", "operation", "ops", "optim", "sample", "vjp",
+    "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp",
     *ops.__all__,
 ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("tinygrad_edu.compiler").compile
     if name == "derive":
         return importlib.import_module("tinygrad_edu.derivation").derive
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing("tinygrad_edu", name, OF_PACKAGE)
 
 
 def __dir__() -> list[str]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import linecache
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.errors import AnomalyError
 
-OURS = (str(Path(__file__).parent), str(Path(np.__file__).parent))
+OURS = (os.path.dirname(__file__), os.path.dirname(np.__file__))
 
 
 def users_line() -> str:
     """The innermost line that belongs neither to this package nor to NumPy: `file.py:12: loss = x.log()`."""
+    import linecache  # not at the top: importing it takes a thirtieth of the time of importing NumPy
+
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
         frame = frame.f_back
     name, line = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(name, line).strip()
-    return f"{Path(name).name}:{line}" + (f": {text}" if text else "")
+    return f"{os.path.basename(name)}:{line}" + (f": {text}" if text else "")
 
 
 def _holds(x: Any, test: Any) -> bool:

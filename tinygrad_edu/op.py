@@ -20,15 +20,14 @@ functions record themselves on Tensors, the same line gives the second derivativ
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, ParamSpec
 
 import numpy as np
 
-from tinygrad_edu.engine import Rule, apply
 from tinygrad_edu.errors import DtypeError, ShapeError
+from tinygrad_edu.record import Rule, apply
 
 P = ParamSpec("P")
 Forward = Callable[..., Any]
@@ -89,6 +88,35 @@ def distinct(*shape: int) -> Callable[[np.random.Generator], np.ndarray]:
     return draw
 
 
+REQUIRED = object()  # stands for the default of a parameter that has none
+TAKES_KEYWORDS = 0x08  # in the flags of a function's code: it has a parameter **options
+
+
+def signature(function: Callable[..., Any]) -> Any:
+    """`inspect.signature`.  It is imported where it is needed: that takes a tenth of the time of importing NumPy."""
+    import inspect
+
+    return inspect.signature(function)
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a function by name, `*args` left out, with their defaults or REQUIRED."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & TAKES_KEYWORDS or hasattr(function, "__wrapped__"):
+        found = signature(function).parameters.values()
+        return {
+            p.name: REQUIRED if p.default is p.empty else p.default for p in found if p.kind is not p.VAR_POSITIONAL
+        }
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    given = function.__defaults__ or ()
+    last = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+    return {
+        **dict.fromkeys(names, REQUIRED),
+        **dict(zip(last, given)),
+        **(function.__kwdefaults__ or {}),
+    }
+
+
 class Each:
     """The rules of an operation with any number of inputs: `Each(rule)`, called as rule(i, g, y, *inputs)."""
 
@@ -128,6 +156,9 @@ class Op(Generic[P]):
         (for a ShapeError), an exception of its own choice, or None if it knows no more than NumPy has said.
     writes : tuple of int, optional
         Which inputs the forward writes to (a running mean): such an operation is kept, and keeps its place.
+    into : callable, optional
+        Of an operation that takes a part of its one input: `into(gradient, g, **params)` adds g to a gradient that is
+        there already, where the rule would put it among zeros.  So all the parts of a tensor cost no more than it.
 
     Examples
     --------
@@ -151,6 +182,7 @@ class Op(Generic[P]):
         samples: Sequence[Sample] = (),
         residual: Callable[..., Any] | None = None,
         door: Callable[..., str | Exception | None] | None = None,
+        into: Callable[..., None] | None = None,
         writes: tuple[int, ...] = (),
     ) -> None:
         shown = like or forward
@@ -161,6 +193,7 @@ class Op(Generic[P]):
         self.residual = residual
         self.door = door
         self.writes = writes
+        self.into = into
         self.samples = samples
         self.name = name or shown.__name__
         self.__name__ = self.name
@@ -169,11 +202,10 @@ class Op(Generic[P]):
         self.__wrapped__ = self.shown = shown  # where inspect.signature finds the signature; what users call
         self.arity = None if isinstance(vjps, Each) else len(vjps)
         self.differentiable = self.arity is None or any(self.vjps)
-        parameters = list(inspect.signature(shown).parameters.values())
-        named = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
-        self.inputs = [p.name for p in named[: self.arity]] if self.arity is not None else []
-        self.defaults = {p.name: p.default for p in named[len(self.inputs) :]} or None
-        self.required = {name for name, default in (self.defaults or {}).items() if default is inspect.Parameter.empty}
+        defaults = _defaults(shown)
+        self.inputs = list(defaults)[: self.arity or 0]
+        self.defaults = {name: default for name, default in defaults.items() if name not in self.inputs} or None
+        self.required = {name for name, default in (self.defaults or {}).items() if default is REQUIRED}
         self.notation = notation or Notation(f"{self.name}({', '.join(f'<{x}>' for x in self.inputs)})")
         for function in numpy:
             NUMPY[function] = self
@@ -194,15 +226,15 @@ class Op(Generic[P]):
         if len(inputs) == count and self.required <= params.keys() <= defaults.keys():
             return inputs, {**defaults, **params} or None
         try:  # inputs by keyword, or a mistake
-            bound = inspect.signature(self).bind(*inputs, **params)
+            bound = signature(self).bind(*inputs, **params)
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}. It is called as {self.name}{inspect.signature(self)}") from None
+            raise TypeError(f"{self.name}: {error}. It is called as {self.name}{signature(self)}") from None
         bound.apply_defaults()
         given = bound.arguments
         return tuple(given[name] for name in self.inputs), {name: given[name] for name in defaults} or None
 
     def __repr__(self) -> str:
-        return f"<operation {self.name}{inspect.signature(self)}>"
+        return f"<operation {self.name}{signature(self)}>"
 
     def explain(self, error: Exception, args: Sequence[Any], params: dict[str, Any] | None) -> Exception:
         """The error to raise for inputs that `forward` has refused: what was wrong, and what would work."""

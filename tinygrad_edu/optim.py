@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.engine import current_mode
 from tinygrad_edu.memory import aligned, edited_again, write_of
+from tinygrad_edu.modes import current_mode
+from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -222,3 +223,9 @@ class AdamW(Adam):
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         p *= 1 - self.lr * self.weight_decay
         self.adapt(i, p, g, scratch)
+
+
+if not TYPE_CHECKING:  # a type checker knows by itself what is missing
+
+    def __getattr__(name: str) -> object:
+        raise missing("tinygrad_edu.optim", name, OF_OPTIM)

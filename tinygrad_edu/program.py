@@ -27,9 +27,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Node, ancestors, leaf, mode, sweep, tensor_of
+from tinygrad_edu.engine import sweep
 from tinygrad_edu.errors import GraphError
 from tinygrad_edu.memory import tick
+from tinygrad_edu.modes import mode
+from tinygrad_edu.record import Node, ancestors, leaf, tensor_of
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Call", "Contribution", "Equation", "Program", "Variable", "calls_of", "trace"]

@@ -6,20 +6,22 @@ come here through its two protocols: `np.exp(t)`, `t.exp()` and `tg.exp(t)` are 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from tinygrad_edu import engine, memory, ops
-from tinygrad_edu.engine import Node, Value, apply2, leaf, plain, sweep
+from tinygrad_edu import memory, ops, record
+from tinygrad_edu.engine import sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.methods import Methods
-from tinygrad_edu.op import NUMPY, OPS
+from tinygrad_edu.modes import current_mode, mode
+from tinygrad_edu.op import NUMPY, OPS, signature
+from tinygrad_edu.porting import OF_TENSOR, missing
+from tinygrad_edu.record import REFUSALS, Node, Value, apply2, leaf, plain
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
 
@@ -70,7 +72,7 @@ class Tensor(Value, Methods):
         array = plain(np.array(data._data if isinstance(data, Value) else data, dtype=dtype))
         self._data = array if array.ndim else array[()]
         self._node = None
-        tracer = engine.current_mode().tracer
+        tracer = current_mode().tracer
         if tracer is not None and isinstance(data, Value):
             tracer.copied(self._data, data)
         if name is not None or requires_grad:
@@ -278,10 +280,15 @@ class Tensor(Value, Methods):
 
         return remove
 
-    def _tracked(self, what: str) -> engine.Node:
+    def _tracked(self, what: str) -> Node:
         if self._node is None or not self._node.needs_grad:
             raise GraphError(f"{what}: this tensor needs no gradient; make it with requires_grad=True")
         return self._node
+
+    if not TYPE_CHECKING:  # a type checker knows by itself what is missing
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing("Tensor", name, OF_TENSOR)
 
     # ------------------------------------------------------------------------------------- NumPy
 
@@ -417,7 +424,7 @@ class Tensor(Value, Methods):
         if not isinstance(value, Tensor):
             value = plain(value, OPS["setitem"])
         tracked = self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
-        if tracked and engine.current_mode().recording:
+        if tracked and current_mode().recording:
             self._write(index, value)
         else:
             self.data[index] = value._data if isinstance(value, Tensor) else value
@@ -443,7 +450,7 @@ class Tensor(Value, Methods):
         node, values = (value._node, value._data) if isinstance(value, Tensor) else (None, value)
         try:
             array[index] = values
-        except engine.REFUSALS as error:
+        except REFUSALS as error:
             raise OPS["setitem"].explain(error, [array, values], {"index": index}) from None
         memory.edited(array, recorded=True)
         self._node = Node(OPS["setitem"], (array, values), {"index": index}, (self._node, node), array, True)
@@ -529,7 +536,7 @@ def _restore(cls: type[Tensor], data: Array, requires_grad: bool, name: str | No
     return tensor
 
 
-engine.result_class = Tensor
+record.result_class = Tensor
 _hook_numbers = itertools.count()
 
 
@@ -592,7 +599,7 @@ def _call_numpy(function: Callable[..., Any] | None, name: str, args: Any, kwarg
             "for the values alone."
         )
     for keyword in kwargs.keys() & {"out", "where", "casting", "initial", "order", "subok", "dtype"}:
-        if keyword not in inspect.signature(function).parameters:
+        if keyword not in signature(function).parameters:
             raise TypeError(f"{name}: {keyword}= cannot be recorded; use t.numpy() if no gradient is needed")
     return function(*args, **kwargs)
 
@@ -643,14 +650,14 @@ def sweep_from(
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
         raise ShapeError(f"backward: {len(gradients)} gradients for {len(outputs)} outputs")
-    mode = engine.current_mode()
-    on_tensors = create_graph or mode.tracer is not None
+    tracer = current_mode().tracer
+    on_tensors = create_graph or tracer is not None
     roots = [_root(output, gradient, on_tensors) for output, gradient in zip(outputs, gradients)]
     if not on_tensors:
         return sweep(roots, targets, bool(retain_graph), False, allow_unused)
     keep = create_graph if retain_graph is None else retain_graph
-    watch = None if mode.tracer is None else mode.tracer.sweeping()
-    with engine.mode(recording=create_graph):  # a step that is traced records its sweeps, whether they are or not
+    watch = None if tracer is None else tracer.sweeping()
+    with mode(recording=create_graph):  # a step that is traced records its sweeps, whether they are or not
         return sweep(roots, targets, keep, True, allow_unused, watch)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of training: curves of loss and accuracy, decision boundaries, fits, images.
+"""Pictures of training: curves of loss and accuracy, gradients by layer, decision boundaries, fits, images, weights.
 
 One function each, by matplotlib: it writes a file and returns its path.  The colours are Okabe and Ito's, which
 colour-blind people can tell apart.
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["decision_boundary", "grid_of_boundaries", "image_grid", "loss_curve", "regression_fits"]
+__all__ = [
+    "decision_boundary", "gradient_norms", "grid_of_boundaries", "image_grid", "loss_curve", "regression_fits",
+    "weight_images",
+]  # fmt: skip
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 LINES = ["-", "--", "-.", ":"]
@@ -70,6 +73,76 @@ def loss_curve(history: Mapping[str, Sequence[float]], path: str | Path) -> Path
             ax.set_yscale("log")
         ax.grid(alpha=0.3)
         ax.legend()
+    return _saved(figure, path)
+
+
+def gradient_norms(
+    norms: Mapping[str, Sequence[float]], ratios: Mapping[str, Sequence[float]], path: str | Path
+) -> Path:
+    """Vanishing and exploding gradients at a glance: one curve for each layer, the first layer the darkest.
+
+    Parameters
+    ----------
+    norms : mapping of str to sequence of float
+        For each parameter ("fc1.weight"), the norm of its gradient after each epoch.
+    ratios : mapping of str to sequence of float
+        For each, the norm of its update divided by its own.  About 1e-3 is usual; 1e-5 hardly learns, 1e-1 leaps.
+
+    Examples
+    --------
+    >>> import tempfile, viz
+    >>> norms, ratios = {"fc1": [1.0, 0.5], "fc2": [2.0, 1.0]}, {"fc1": [1e-3, 1e-3], "fc2": [2e-3, 1e-3]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     viz.training.gradient_norms(norms, ratios, folder + "/norms.png").name
+    'norms.png'
+    """
+    if not norms or norms.keys() != ratios.keys():
+        raise ValueError(
+            f"gradient_norms: norms of {list(norms)}, ratios of {list(ratios)}: the same layers are expected"
+        )
+    figure, axes = _figure(1, 2, 9.6, 3.6)
+    for ax, word, curves in zip(
+        axes, ("norm of the gradient", "norm of the update / norm of the weight"), (norms, ratios)
+    ):
+        for i, (name, values) in enumerate(curves.items()):
+            shade = 0.75 * i / max(1, len(curves) - 1)  # from dark to light, so that the order of the layers is seen
+            colour = tuple(shade + (1 - shade) * c for c in (0.0, 0.2, 0.4))
+            ax.plot(range(1, len(values) + 1), values, label=name, color=colour, linestyle=LINES[i % len(LINES)])
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(word)
+        if any(value > 0 for values in curves.values() for value in values):
+            ax.set_yscale("log", nonpositive="mask")
+        ax.grid(alpha=0.3)
+    axes[1].axhspan(10**-3.5, 10**-2.5, color=COLOURS[2], alpha=0.15, label="usual")
+    axes[1].legend(fontsize=8)
+    return _saved(figure, path)
+
+
+def weight_images(weight: ArrayLike, shape: tuple[int, int], path: str | Path, columns: int = 16) -> Path:
+    """What each unit of the first layer looks for: its weights (in, out), one image of `shape` for each unit.
+
+    Orange raises the unit, purple lowers it, white does nothing; all images share one scale.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, viz
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     viz.training.weight_images(np.eye(16, 4), (4, 4), folder + "/weights.png").name
+    'weights.png'
+    """
+    weight = np.asarray(weight)
+    if weight.ndim != 2 or weight.shape[0] != shape[0] * shape[1]:
+        raise ValueError(f"weight_images: a weight of shape {weight.shape} for images of {shape[0]}x{shape[1]} pixels")
+    units = weight.shape[1]
+    columns = min(columns, units)
+    rows = -(-units // columns)
+    figure, axes = _figure(rows, columns, 0.7 * columns + 0.9, 0.7 * rows + 0.4)
+    largest = float(np.abs(weight).max()) or 1.0
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, unit in zip(axes, weight.T):
+        shown = ax.imshow(unit.reshape(shape), cmap="PuOr_r", vmin=-largest, vmax=largest)
+    figure.colorbar(shown, ax=axes, label="weight", shrink=0.9)
     return _saved(figure, path)
 
 

@@ -15,13 +15,14 @@ from tests.bench.systems.hand import FLOOR, copies
 from tests.bench.workloads import WORKLOADS, Workload
 
 ALL = sorted([*WORKLOADS, *LINES])
-CHECKED = 5  # steps whose losses are compared
+CHECKED = 5  # steps of training whose losses are compared; without training all are the same
 
 
 def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[System, Step]], list[tuple[System, Step]]]:
     """The steps by hand, and those of the systems that have this workload, after a check that all compute the same."""
     hands = [(system, system.steps[workload.key](workload)) for system in copies()]
-    reference, *same = [after(step, CHECKED) for _, step in hands]
+    steps = CHECKED if workload.lr else 1
+    reference, *same = [after(step, steps) for _, step in hands]
     for found in same:
         check(workload, HAND, found, reference)
     others = []
@@ -29,7 +30,7 @@ def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[Syst
         if workload.key in system.steps:
             system.prepare()
             step = system.steps[workload.key](workload)
-            found = after(step, CHECKED)
+            found = after(step, steps)
             if system.name != FLOOR:
                 check(workload, system.name, found, reference)
             others.append((system, step))
@@ -39,13 +40,15 @@ def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[Syst
 def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str, Any]:
     """A line of the table: ratios to the step by hand, or for a scalar graph microseconds a node."""
     hands, others = prepared(workload, systems)
-    by_hand, timings = timing.side_by_side(rounds, hands, others)
+    by_hand, timings, busy = timing.side_by_side(rounds, hands, others)
     scale = 1e6 / workload.nodes if workload.nodes else 0
     row: dict[str, Any] = {
         "title": workload.title,
         "unit": "us a node" if scale else "ratio",
         "by_hand": f"{by_hand.seconds[1] * scale:.2f}" if scale else f"{by_hand.seconds[1] * 1e6:.0f} us",
         "by_hand_seconds": by_hand.seconds,
+        "goals": [workload.goal, workload.goal_compiled],
+        "others": busy,
         "systems": {},
     }
     for (system, _), found in zip(others, timings):
@@ -81,7 +84,7 @@ def main() -> None:
         for key in keys:
             others = timing.Others()
             row = LINES[key](systems, rounds) if key in LINES else measured(WORKLOADS[key](), systems, rounds)
-            row["others"] = others.cores()
+            row.setdefault("others", others.cores())
             rows[key].append(row)
             print(report.lines(key, row), flush=True)
     results: report.Results = {

@@ -14,15 +14,16 @@ class Disagreement(AssertionError):
     """Two systems do not compute the same: their times must not be compared."""
 
 
-def after(step: Step, steps: int) -> tuple[list[float], list[Array]]:
+Made = tuple[list[float], list[Array]]  # losses, and parameters or gradients
+
+
+def after(step: Step, steps: int) -> Made:
     """The losses of some steps, and what they have made."""
     losses = [step.run() for _ in range(steps)]
     return losses, [np.array(a, np.float64) for a in step.state()]
 
 
-def check(
-    workload: Workload, name: str, theirs: tuple[list[float], list[Array]], hand: tuple[list[float], list[Array]]
-) -> None:
+def check(workload: Workload, name: str, theirs: Made, hand: Made, changes: float = CHANGES) -> None:
     """Raise Disagreement if the losses, or the changes of the parameters, are not those of the steps by hand."""
     where = f"({workload.key}) {workload.title}: {name}"
     if not np.allclose(theirs[0], hand[0], rtol=LOSSES, atol=0):
@@ -35,5 +36,5 @@ def check(
             raise Disagreement(f"{where}: array {i} has the shape {a.shape}, by hand {b.shape}")
         change = np.linalg.norm(b - zero)
         error = np.linalg.norm(a - b)
-        if not error <= CHANGES * change:
+        if not error <= changes * change:
             raise Disagreement(f"{where}: array {i} differs by {error:.2g} where it should change by {change:.2g}")

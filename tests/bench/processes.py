@@ -26,21 +26,22 @@ def _child(what: str, file: str, name: str) -> float:
     return _ask("-m", "tests.bench.child", what, file, name)
 
 
-def _peaks(systems: list[System], what: str, title: str) -> dict[str, Any]:
+def _peaks(systems: list[System], what: str, title: str, goal: float) -> dict[str, Any]:
     by_hand = _child(what, "hand", HAND)
     found = {}
     for system in systems:
         if "c" in system.steps and not (what == "arrays" and system.foreign):
             found[system.name] = {"quartiles": [_child(what, system.file, system.name) / by_hand] * 3}
-    return {"title": title, "unit": "ratio", "by_hand": f"{by_hand / 2**20:.1f} MiB", "systems": found}
+    by = f"{by_hand / 2**20:.1f} MiB"
+    return {"title": title, "unit": "ratio", "by_hand": by, "goals": [goal, 1], "systems": found}
 
 
 def process_memory(systems: list[System], rounds: int) -> dict[str, Any]:
-    return _peaks(systems, "peak", "peak memory of (c), the whole process with its imports")
+    return _peaks(systems, "peak", "peak memory of (c), the whole process with its imports", 1.06)
 
 
 def array_memory(systems: list[System], rounds: int) -> dict[str, Any]:
-    return _peaks(systems, "arrays", "peak memory of (c), what tracemalloc sees: parameters, data, steps")
+    return _peaks(systems, "arrays", "peak memory of (c), what tracemalloc sees: parameters, data, steps", 1.06)
 
 
 def node_memory(systems: list[System], rounds: int) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def node_memory(systems: list[System], rounds: int) -> dict[str, Any]:
         if "e" in system.steps and not system.foreign:
             found[system.name] = {"quartiles": [_child("nodes", system.file, system.name)] * 3}
     title = "memory of (e) at the peak of its step"
-    return {"title": title, "unit": "bytes a node", "by_hand": "", "systems": found}
+    return {"title": title, "unit": "bytes a node", "by_hand": "", "goals": [350, None], "systems": found}
 
 
 def imports(systems: list[System], rounds: int) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def imports(systems: list[System], rounds: int) -> dict[str, Any]:
         "title": "import",
         "unit": "ratio",
         "by_hand": f"import numpy: {quartiles(numpy)[1] * 1e3:.0f} ms",
+        "goals": [1.1, None],
         "systems": {},
     }
     for module, name in modules.items():

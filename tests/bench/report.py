@@ -54,15 +54,17 @@ def markdown(results: Results) -> str:
     names = results["systems"]
     says = "Median, and in brackets the quartiles"
     if results["runs"] > 1:
-        says = f"The middle one of {results['runs']} runs (the lowest–the highest); ? marks what moved by more than a fifth"
+        says = f"The middle one of {results['runs']} runs (lowest–highest); ? marks what moved by more than a fifth"
     found = [
         f"{says}. A ratio is to the step by hand, measured just before and just after, in {results['rounds']} rounds.",
         "",
-        "| workload | " + " | ".join([HAND, *names]) + " |",
-        "|---" * (len(names) + 2) + "|",
+        "| workload | " + " | ".join(["goal (compiled)", HAND, *names]) + " |",
+        "|---" * (len(names) + 3) + "|",
     ]
     for key, row in results["workloads"].items():
-        cells = [f"({key}) {row['title']}, {unit(row)}", row["by_hand"]]
+        eager, compiled = row["goals"]
+        goal = "–" if eager is None else f"{eager:g}" + (f" ({compiled:g})" if compiled is not None else "")
+        cells = [f"({key}) {row['title']}, {unit(row)}", goal, row["by_hand"]]
         cells += [cell(row["systems"].get(name)) for name in names]
         found.append("| " + " | ".join(cells) + " |")
     found += ["", results["machine"], ""]

@@ -16,6 +16,8 @@ import numpy as np
 from tests.bench.systems import Step, System
 
 TURN = 0.04  # seconds of one turn, or one call if that is longer
+BUDGET = 60.0  # seconds for one workload: long steps get fewer rounds, but at least three
+QUIET = 0.1  # cores: a round in which other processes took more is repeated
 
 # OpenBLAS's threads go on looking for work for 2^28 ticks of the processor's clock, 0.12 s here, before they sleep.  So
 # they would still be at it in the turn of a system with threads of its own, which took 1.6 times as long on two cores.
@@ -69,10 +71,11 @@ class _Turn:
         self.prepare, self.run = system.prepare, step.run
         self.pause = PAUSE if system.foreign else 0
         self.prepare()
-        self.run()
-        once = min(self._seconds(1) for _ in range(3))
+        first = self._seconds(1)
+        once = min(self._seconds(1) for _ in range(3)) if first < 1 else first
         self.calls = max(1, round(TURN / once))
         self.warm = max(1, self.calls // 5) if once < 0.5 else 0
+        self.length = (self.calls + self.warm) * once + self.pause  # in seconds, about
 
     def _seconds(self, calls: int) -> float:
         run = self.run
@@ -89,33 +92,50 @@ class _Turn:
         return self._seconds(self.calls)
 
 
+class _Round(NamedTuple):
+    """The seconds of a step in each turn, and the cores that other processes took."""
+
+    by_hand: list[float]  # one more: before each system's turn, and behind the last
+    seconds: list[float]
+    others: float
+
+
+def _round(references: list[_Turn], turns: list[_Turn], first: int) -> _Round:
+    others = Others()
+    by_hand, seconds = [references[first % len(references)]()], []
+    for i, turn in enumerate(turns, start=first + 1):
+        seconds.append(turn())
+        by_hand.append(references[i % len(references)]())
+    return _Round(by_hand, seconds, others.cores())
+
+
 def side_by_side(
     rounds: int, hands: list[tuple[System, Step]], others: list[tuple[System, Step]]
-) -> tuple[Timing, list[Timing]]:
+) -> tuple[Timing, list[Timing], float]:
     """Time the steps of `others` in turn, a step by hand before and after each of them, and its copies in turn.
 
-    Every ratio is taken from neighbours, so a machine that slows down for a second slows both of them.
+    Every ratio is taken from neighbours, so a machine that slows down for a second slows both of them.  Rounds in which
+    other processes took much of the cores are repeated, up to three times as many in all; the quietest ones count.
+    Returns the times by hand, those of the others, and how many cores other processes took in the rounds that count.
     """
     gc.collect()
     gc.freeze()  # the collector looks at what a step makes, not at the modules of the other systems
     references = [_Turn(*pair) for pair in hands]
     turns = [_Turn(*pair) for pair in others]
-    by_hand: list[float] = []
-    seconds: list[list[float]] = [[] for _ in turns]
-    ratios: list[list[float]] = [[] for _ in turns]
-    for r in range(rounds):
-        before = references[r % len(references)]()
-        by_hand.append(before)
-        for i, turn in enumerate(turns):
-            now = turn()
-            after = references[(r + i + 1) % len(references)]()
-            by_hand.append(after)
-            seconds[i].append(now)
-            ratios[i].append(2 * now / (before + after))
-            before = after
+    length = sum(turn.length for turn in turns) + (len(turns) + 1) * references[0].length
+    rounds = min(rounds, max(3, int(BUDGET / length)))
+    done: list[_Round] = []
+    while sum(not r.others > QUIET for r in done) < rounds and len(done) < 3 * rounds:
+        done.append(_round(references, turns, len(done)))
     gc.unfreeze()
-    timings = [Timing(quartiles(s), quartiles(q)) for s, q in zip(seconds, ratios)]
-    return Timing(quartiles(by_hand), (1.0, 1.0, 1.0)), timings
+    done = sorted(done, key=lambda r: r.others)[:rounds]
+    by_hand = Timing(quartiles([t for r in done for t in r.by_hand]), (1.0, 1.0, 1.0))
+    timings = []
+    for i in range(len(turns)):
+        seconds = [r.seconds[i] for r in done]
+        ratios = [2 * r.seconds[i] / (r.by_hand[i] + r.by_hand[i + 1]) for r in done]
+        timings.append(Timing(quartiles(seconds), quartiles(ratios)))
+    return by_hand, timings, statistics.mean(r.others for r in done)
 
 
 def interleaved(rounds: int, calls: int, *functions: Callable[[], object]) -> list[list[float]]:

@@ -29,8 +29,8 @@ class Workload(NamedTuple):
     targets: Array = np.empty(0)
     lr: float = 0.0
     nodes: int = 0  # of a scalar graph, whose result is microseconds for each of them
-    goal: float = np.inf  # at most so many times the step by hand, or microseconds a node
-    goal_compiled: float = np.inf
+    goal: float | None = None  # at most so many times the step by hand, or microseconds a node
+    goal_compiled: float | None = None
 
     def fresh(self) -> list[Array]:
         """The parameters, for a system to change."""

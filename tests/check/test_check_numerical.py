@@ -259,8 +259,8 @@ def test_atol_and_eps():
     x = tg.Tensor([0.0], requires_grad=True)
     # The difference of x^3 is 3 x^2 + h^2: at 0, h^2 instead of 0.
     with pytest.raises(GradientMismatch):
-        gradcheck(lambda x: x**3, x, eps=1e-2)
-    assert gradcheck(lambda x: x**3, x, eps=1e-2, atol=1e-3)
+        gradcheck(lambda x: x**3, x, eps=0.1)
+    assert gradcheck(lambda x: x**3, x, eps=0.1, atol=1e-2)
     assert gradcheck(lambda x: x**3, x)
 
 
@@ -414,7 +414,9 @@ def test_every_entry_is_evaluated_twice_and_no_more():
         calls.append(None)
         return x * x
 
-    gradcheck(function, variable(50))
+    gradcheck(
+        function, tg.Tensor(np.linspace(1, 2, 50), requires_grad=True)
+    )  # not at the minimum: it is looked at twice
     assert len(calls) <= 2 * 50 + 4  # and a few to know the outputs, and that they repeat
 
 

@@ -616,6 +616,35 @@ def test_a_gradient_is_nobody_elses() -> None:
     np.testing.assert_array_equal(x.grad, 0)
 
 
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_parts_are_added_into_one_gradient(layout: Any) -> None:
+    """The gradient of the first part is as large as x; the others are added to it where they belong."""
+    a = np.asarray(np.random.default_rng(0).normal(size=(4, 5)), order=layout)
+    x, z = tg.Tensor(a, requires_grad=True), tg.Tensor(3.0, requires_grad=True)
+    indices = [0, (slice(None), 1), [0, 0, 3], ([1, 1], [2, 2]), a > 0, (Ellipsis, None, 2), 0]
+    parts = [*(x[index] for index in indices), np.sin(x) * 0]  # the last one is swept first: its layout is that of x
+    weights = [np.random.default_rng(1).normal(size=part.shape) for part in parts]
+    tg.backward(parts, weights)
+    expected = sum(slow_scatter_add(w, index, a.shape) for w, index in zip(weights, indices))
+    np.testing.assert_allclose(x.grad, expected, rtol=0, atol=1e-13)
+    tg.backward([z[None], z[()], z[None, None], z * 2], [[1.0], 2.0, [[4.0]], 8.0])
+    assert z.grad == 23
+
+
+def test_a_loop_over_parts_costs_no_more_than_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros as large as x are made for one part, not for each of them."""
+    op = tg.op.OPS["scatter_add"]
+    forward, calls = op.forward, []
+    monkeypatch.setattr(op, "forward", lambda *args, **params: calls.append(args) or forward(*args, **params))
+    x = tg.Tensor(np.ones((50, 3)), requires_grad=True)
+    total = 0
+    for row in x:
+        total = total + row * row
+    total.sum().backward()
+    assert len(calls) == 1
+    np.testing.assert_array_equal(x.grad, 2)
+
+
 def test_positions_have_no_gradient() -> None:
     x = tg.Tensor(A, requires_grad=True)
     for y in (tg.argwhere(x), *tg.nonzero(x), tg.flatnonzero(x), tg.searchsorted(x[0], x), tg.digitize(x, [0.0])):

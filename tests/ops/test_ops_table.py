@@ -26,8 +26,9 @@ import pytest
 
 import tinygrad_edu as tg
 from tests.ops.tables import collected
-from tinygrad_edu import engine
+from tinygrad_edu.modes import mode
 from tinygrad_edu.op import NUMPY, OPS, Each, Op, Sample, between, distinct, normal, sample
+from tinygrad_edu.record import leaf, tensor_of
 
 inf, nan = np.inf, np.nan
 
@@ -197,19 +198,19 @@ def check_on_tensors(op: Op[Any], sample: Sample, rng: np.random.Generator) -> N
     So it runs when the engine asks what it reads, and when a graph with its sweep is laid out as a program.
     """
     args = sample.draw(rng)
-    with engine.mode(everything=True):
+    with mode(everything=True):
         y, _ = call(op, args, sample.params, positions(op, args))
     node = y._node
     params = node.params or {}
     arrays = [rng.normal(size=y.shape), node.value, *node.args]
-    tensors = [x if x is None else engine.tensor_of(engine.leaf(x, False), x) for x in arrays]
+    tensors = [x if x is None else tensor_of(leaf(x, False), x) for x in arrays]
     wanted = [(rule, arrays, tensors) for rule, parent in zip(op.vjps, node.parents) if rule and parent]
     if op.residual is not None:  # what a fused operation keeps is made again from its inputs
         inputs = slice(2, 2 + len(node.parents))
         wanted.append((op.residual, arrays[inputs], tensors[inputs]))
     for function, plain, recorded in wanted:
         expected = function(*plain, **params)
-        with engine.mode(everything=True):
+        with mode(everything=True):
             found = function(*recorded, **params)
         found = found.data if isinstance(found, tg.Tensor) else np.asarray(found)
         np.testing.assert_array_equal(found, expected, err_msg=op.name)

@@ -23,6 +23,10 @@ CASES = {
     "no boundary": lambda p: training.decision_boundary(lambda q: np.full(len(q), 0.9), X, T, p),
     "grid": lambda p: training.grid_of_boundaries([("a", sigmoid)] * 5, X, T, p, columns=3, title="five"),
     "fits": lambda p: training.regression_fits(X[:, 0], X[:, 1], [0, 1], {"line": [0, 1], "flat": [1, 1]}, p),
+    "norms": lambda p: training.gradient_norms({"a": [1.0, 0.1], "b": [0.0, 2.0]}, {"a": [1e-3], "b": [1e-2]}, p),
+    "no norms": lambda p: training.gradient_norms({"a": [0.0]}, {"a": [0.0]}, p),
+    "weights": lambda p: training.weight_images(RNG.normal(size=(64, 20)), (8, 8), p),
+    "zero weights": lambda p: training.weight_images(np.zeros((6, 1)), (2, 3), p),
     "images": lambda p: training.image_grid(RNG.random((10, 8, 8)), list(range(10)), [0] * 10, p),
     "no images": lambda p: training.image_grid(np.zeros((0, 8, 8)), [], [], p),
 }
@@ -56,3 +60,10 @@ def test_probabilities_are_asked_for_in_the_plane(tmp_path: Path) -> None:
     (points,) = seen
     assert (points.min(axis=0) < X.min(axis=0)).all()
     assert (points.max(axis=0) > X.max(axis=0)).all()
+
+
+def test_layers_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"norms of \['a'\], ratios of \['b'\]: the same layers"):
+        training.gradient_norms({"a": [1.0]}, {"b": [1.0]}, tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"a weight of shape \(5, 2\) for images of 2x3 pixels"):
+        training.weight_images(np.zeros((5, 2)), (2, 3), tmp_path / "x.png")

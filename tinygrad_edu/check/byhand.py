@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array, floats
 from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.tensor import Tensor
 
 __all__ = ["gradients_by_hand"]
 
@@ -31,9 +32,7 @@ def gradients_by_hand(
     """
     result = gradient(*inputs, *cotangents)
     count = len(variables)
-    if not isinstance(result, (tuple, list)) or (
-        count == 1 and np.shape(result) == next(iter(variables.values())).shape
-    ):
+    if not isinstance(result, (tuple, list)) or (count == 1 and _is_one(result, next(iter(variables.values())).shape)):
         result = [result]
     varied = [any(x is v for v in variables.values()) for x in inputs]
     if len(result) == len(inputs) != count:  # one for each input, also for those that are not varied
@@ -51,3 +50,9 @@ def gradients_by_hand(
     if all(g is None for g in result):
         raise ShapeError(f"{title}: your gradient returned nothing to check; one array for each input is expected")
     return [None if g is None else floats(g) for g in result]
+
+
+def _is_one(result: Sequence[Any], shape: tuple[int, ...]) -> bool:
+    """Is this the only gradient, written as a list of numbers, and not a list of gradients?"""
+    several = any(g is None or isinstance(g, (np.ndarray, Tensor)) for g in result)
+    return not several and np.shape(result) == shape

@@ -21,8 +21,9 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.probing import Experiment, outputs_of, values_of
-from tinygrad_edu.engine import Node, ancestors, mode
 from tinygrad_edu.errors import GraphError
+from tinygrad_edu.modes import mode
+from tinygrad_edu.record import Node, ancestors
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["ComplexStep"]
@@ -30,6 +31,7 @@ __all__ = ["ComplexStep"]
 STEP = 1e-20
 REAL_STEP = float(np.finfo(np.float64).eps ** (1 / 3))  # of the differences that look after it
 COARSE = 1e-4  # an operation that is analytic agrees with differences far better, and one that is not, worse
+REAL, COMPLEX = np.dtype(float), np.dtype(complex)  # a cast to float64 lets complex numbers through
 WAY_OUT = 'Use method="richardson" or "central".'
 
 
@@ -74,9 +76,7 @@ class ComplexStep:
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
                 result = self.experiment.function(*inputs)
         except (TypeError, ValueError, np.exceptions.ComplexWarning) as error:
-            raise ValueError(
-                f"{title}: the function does not take complex numbers ({type(error).__name__}: {error}). {WAY_OUT}"
-            ) from error
+            raise _refusal(f"{title}: the function", error) from error
         outputs = [np.asarray(y) for y in (result if isinstance(result, (tuple, list)) else [result])]
         outputs = [y for y in outputs if y.dtype.kind in "fc"]
         if [y.shape for y in outputs] != [y.shape for y in self.experiment.base]:
@@ -143,9 +143,9 @@ class Record:
         if np.any(wrong):
             place = tuple(map(int, np.argwhere(wrong)[0]))
             raise ValueError(
-                f"{self.title}: {node.op.name} is not analytic here, so the complex step does not give its derivative: "
-                f"{float(found[place]):.6g} at {place} of its output, where differences give "
-                f"{float(expected[place]):.6g}. {WAY_OUT}"
+                f"{self.title}: {node.op.name} is not analytic, as it is computed or at this place, and the complex "
+                f"step does not give its derivative: {float(found[place]):.6g} at {place} of its output, where "
+                f"differences give {float(expected[place]):.6g}. {WAY_OUT}"
             )
 
     def _arguments(self, node: Node, values: dict[Any, Any]) -> list[Any]:
@@ -155,12 +155,16 @@ class Record:
     def _forward(self, node: Node, arguments: list[Any]) -> Any:
         """The operation, computed again."""
         op = node.op
+        params = {k: COMPLEX if isinstance(v, np.dtype) and v == REAL else v for k, v in (node.params or {}).items()}
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                value = op.forward(*arguments, **(node.params or {}))
+                value = op.forward(*arguments, **params)
         except (TypeError, ValueError, np.exceptions.ComplexWarning) as error:
-            raise ValueError(
-                f"{self.title}: {op.name} does not take complex numbers ({type(error).__name__}: {error}). {WAY_OUT}"
-            ) from error
+            raise _refusal(f"{self.title}: {op.name}", error) from error
         return value[0] if op.residual is not None else value
+
+
+def _refusal(who: str, error: Exception) -> ValueError:
+    said = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    return ValueError(f"{who} does not take complex numbers ({said}). {WAY_OUT}")

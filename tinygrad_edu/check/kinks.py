@@ -42,8 +42,8 @@ class Kink(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        kind, jump = ("step", f"the value jumps by {self.jump:.6g}, ") if self.jump else ("kink", "")
-        left, right = (f"{slope + 0:.6g}" for slope in (self.left, self.right))
+        kind, jump = ("step", f"the value jumps by {self.jump:.4g}, ") if self.jump else ("kink", "")
+        left, right = (f"{slope + 0:.4g}" for slope in (self.left, self.right))
         return f"{kind} at {self.place}: {jump}slope {left} on the left, {right} on the right"
 
     def admits(self, gradient: float, tolerance: float) -> bool:

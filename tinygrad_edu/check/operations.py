@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_edu.check.agreement import relative_error
 from tinygrad_edu.check.numerical import check_first, check_second, gradients
 from tinygrad_edu.check.probing import label_of
-from tinygrad_edu.engine import mode
+from tinygrad_edu.modes import mode
 from tinygrad_edu.op import Op, Sample
 from tinygrad_edu.tensor import Tensor
 

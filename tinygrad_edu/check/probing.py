@@ -67,11 +67,7 @@ class Experiment:
             finally:
                 x.data = held
         else:  # in its own memory, so that the function may also reach it otherwise: self.W1
-            values = x.copy()
-            try:
-                yield (Probe(self, x, i) for i in np.ndindex(x.shape))
-            finally:
-                x[...] = values
+            yield (Probe(self, x, i) for i in np.ndindex(x.shape))
 
 
 class Probe:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.check.probing import Probe
+from tinygrad_edu.check.probing import UNIT, Probe
 
 __all__ = ["Estimate", "extrapolate"]
 
@@ -32,6 +32,7 @@ START = 0.23  # the largest step where |x| <= 1
 LEVELS = 48  # the smallest is 4e-11
 DEPTH = 8  # so many powers of h^2 are taken out, at most
 PATIENCE = 4  # rows without progress, once rounding dominates
+OWN = 8 * UNIT  # what the table's own arithmetic adds
 OFFSETS = np.modf(np.arange(1, 11) * RATIO)[0] * 2 - 1
 
 
@@ -79,7 +80,7 @@ def extrapolate(probe: Probe) -> Estimate:
             value = last.value + (last.value - parent.value) / growth
             row.append(Estimate(value, last.error + (last.error + parent.error) / growth))
             changes = (value - last.value, value - parent.value, last.value - above[-1].value)
-            error = 2 * max(map(abs, changes)) + row[-1].error
+            error = 2 * max(map(abs, changes)) + row[-1].error + OWN * abs(value)
             if len(above) > 1 and error < best.error:  # two steps may agree by chance
                 best, idle = Estimate(value, error), 0
         if idle > PATIENCE and row[0].error > best.error:

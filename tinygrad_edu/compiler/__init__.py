@@ -18,8 +18,8 @@ from tinygrad_edu.compiler.door import STALE, Door
 from tinygrad_edu.compiler.recording import build, flattened
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.verifying import check
-from tinygrad_edu.engine import USUAL, Mode, current_mode
 from tinygrad_edu.errors import CompileError
+from tinygrad_edu.modes import USUAL, Mode, current_mode
 
 __all__ = ["Compiled", "compile"]
 

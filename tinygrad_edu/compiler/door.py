@@ -17,10 +17,10 @@ from tinygrad_edu.compiler.listing import Listing, Origin, Result, identifier
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, same_attributes
 from tinygrad_edu.compiler.tracing import UPDATE
-from tinygrad_edu.engine import Node
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import aligned, edited_again, write_of
 from tinygrad_edu.nn.module import Module
+from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["STALE", "Door"]

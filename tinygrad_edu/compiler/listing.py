@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.compiler.tracing import DELIVER, Record, Traced, Tracer
-from tinygrad_edu.engine import Node, Value
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import owner
 from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.program import Call, Equation, Variable, calls_of
+from tinygrad_edu.record import Node, Value
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Listing", "Origin", "Renaming", "Result", "identifier", "leaves_of", "mapped", "reads", "variables_in"]

@@ -13,10 +13,10 @@ import numpy as np
 
 from tinygrad_edu.compiler.listing import Renaming, leaves_of, mapped
 from tinygrad_edu.compiler.tracing import DELIVER, DETACH, UPDATE, Traced, Tracer
-from tinygrad_edu.engine import Value, apply, leaf
 from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.ops.losses import reduced
 from tinygrad_edu.program import Equation, Variable
+from tinygrad_edu.record import Value, apply, leaf
 
 __all__ = ["LARGEST", "OWN", "PICK", "ROW_SUMS", "TAKE_ONE", "lowered", "ufunc_of"]
 

@@ -15,10 +15,10 @@ from tinygrad_edu.compiler.passes import simplified, without_copies, without_dea
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.tracing import DELIVER, Traced, Tracer
-from tinygrad_edu.engine import Node
 from tinygrad_edu.errors import CompileError, GraphError
 from tinygrad_edu.op import Each, Op
 from tinygrad_edu.program import Variable
+from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor, sweep_from
 
 __all__ = ["build", "flattened", "perturbed", "replaced"]

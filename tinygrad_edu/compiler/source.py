@@ -15,8 +15,8 @@ from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ON
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
-from tinygrad_edu.engine import Node
 from tinygrad_edu.program import Equation, Variable
+from tinygrad_edu.record import Node
 
 __all__ = ["Source"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Node
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.optim import Optimizer
+from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Reach", "Saved", "difference", "same_attributes"]

@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinygrad_edu.anomaly import users_line
-from tinygrad_edu.engine import Node, Value, current_mode, leaf, mode, result
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import tick
+from tinygrad_edu.modes import current_mode, mode
 from tinygrad_edu.op import OPS, Op
 from tinygrad_edu.optim import Optimizer
+from tinygrad_edu.record import Node, Value, leaf, result
 from tinygrad_edu.tensor import Tensor, sweep_from
 
 __all__ = ["DELIVER", "UPDATE", "Record", "Traced", "Tracer", "Untraceable"]

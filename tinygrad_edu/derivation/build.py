@@ -2,41 +2,93 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_edu.derivation.algebra import DEEPEST, LARGEST, Algebra, Step
 from tinygrad_edu.derivation.derivation import Derivation, Line
-from tinygrad_edu.derivation.expressions import Apply, Expression, Number, Symbol, walk
+from tinygrad_edu.derivation.expressions import Apply, Count, Expression, Number, Symbol, walk
+from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.derivation.naming import ACTIVATIONS, Convention, Names, Notation
-from tinygrad_edu.derivation.simplify import DEEPEST, LARGEST, Algebra, Step
+from tinygrad_edu.derivation.simplify import RULES
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
 
 __all__ = ["build"]
 
+NOTHING: set[Variable] = set()
+MANY = 20  # data: so many are compared with each other
 PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negative", "positive", "transpose", "reshape", "copy"})
 
 
-def build(program: Program, notation: Notation, convention: Convention | None, simplify: bool) -> Derivation:
-    """The derivation of a program."""
-    builder = _Builder(program, Names(program, notation, convention), simplify)
-    return Derivation(program, builder.lines(), builder.names)
+def build(
+    program: Program,
+    notation: Notation,
+    convention: Convention | None,
+    simplify: bool,
+    parameter: Variable | None = None,
+) -> Derivation:
+    """The derivation of a program; or of the gradient of one parameter only, with a line for each link of the chain."""
+
+    def explain(variable: Variable) -> Derivation:
+        return build(program, notation, convention, simplify, variable)
+
+    names = Names(program, notation, convention)
+    path = _path(program, parameter) if parameter is not None else []
+    builder = _Builder(program, names, simplify, set(path))
+    lines = builder.lines()
+    if parameter is None:
+        return Derivation(program, lines, names, explain)
+    on_path = {program.gradients[x] for x in path if x in program.gradients}
+    shown = [line for line in lines if line.part == "forward" or line.target in on_path]
+    mentioned: set[Variable] = {x for x in path if x not in builder.transparent}
+    for line in reversed(shown):  # of the forward pass, what leads to the loss from there, and what the rules mention
+        if line.part == "backward" or line.target in mentioned:
+            mentioned.update(x.variable for x in walk(line.right) if line.part == "backward" and isinstance(x, Symbol))
+    shown = [line for line in shown if line.part == "backward" or line.target in mentioned]
+    return Derivation(program, shown, names, explain, _chain(program, names, path))
+
+
+def _path(program: Program, parameter: Variable) -> list[Variable]:
+    """The forward variables through which a parameter acts on the outputs, in the order of the sweep."""
+    reached = {parameter}
+    for equation in program.forward:
+        if any(x in reached for x in equation.variables):
+            reached.add(equation.target)
+    found = [x for x in dict.fromkeys(c.equation.target for c in program.contributions) if x in reached]
+    return [*found, parameter]
+
+
+def _chain(program: Program, names: Names, path: list[Variable]) -> tuple[tuple[Name, Name], ...]:
+    """The links d(later)/d(earlier), if there is just one way from the loss to the parameter."""
+    inside = set(path)
+    ways = Counter(c.operand for c in program.contributions if c.operand in inside and c.equation.target in inside)
+    if any(ways[x] > 1 for x in path):
+        return ()
+    spelled = [names.before.get(x) or names.of(x) for x in path]
+    return tuple(itertools.pairwise(spelled))
 
 
 class _Builder:
-    def __init__(self, program: Program, names: Names, simplify: bool) -> None:
+    def __init__(self, program: Program, names: Names, simplify: bool, links: set[Variable] = NOTHING) -> None:
+        self.links = links  # these get a line of their own, whatever they are
         self.program = program
         self.names = names
         self.simplify = simplify
-        self.algebra = Algebra(names, simplify)
+        self.algebra = Algebra(names, RULES if simplify else {})
         self.known: dict[Variable, Expression] = {}  # what stands for a variable inside of other expressions
         self.bodies: dict[Variable, Expression] = {}  # how a variable is computed
-        self.steps: dict[Variable, tuple[Step, ...]] = {}
-        self.equations: dict[Variable, tuple[Equation, ...]] = {}
+        self.steps: dict[Variable, tuple[Step, ...]] = {}  # those of its own equation
+        self.inside: dict[Variable, tuple[Variable, ...]] = {}  # what its expression has taken in
+        self.data = [x for x in program.inputs if x.kind == "data"][:MANY]
         self.backward: list[Line] = []
         self.transparent: set[Variable] = set()
+        self.lined: set[Variable] = set()  # forward variables whose gradient has a line
+        self.order = {equation: i for i, equation in enumerate(program.equations)}
         self.outgoing: Counter[Variable] = Counter()
         self.last: dict[Variable, Contribution] = {}
         for contribution in program.contributions:
@@ -53,8 +105,9 @@ class _Builder:
             self._simplified()
         else:
             self._literal()
-        forward = self._forward()
-        return [*forward, *self.backward]
+        lines = [*self._forward(), *self.backward]
+        self.names.renumber(line.target for line in lines)
+        return _declared(lines)
 
     def _see_through(self) -> None:
         """What only turns, scales or shifts a value (1 - y, a transpose) is written out wherever it is used."""
@@ -77,6 +130,7 @@ class _Builder:
     def _literal(self) -> None:
         """One line for each contribution, and one for each sum of two."""
         shown: set[Variable] = set()
+        received: Counter[Variable] = Counter()
         for contribution in self.program.contributions:
             equations = contribution.equations
             adding = bool(equations) and equations[-1].adds
@@ -90,14 +144,15 @@ class _Builder:
             shown.add(value)
             only = total is value and self.last[variable] is contribution
             if not only:
-                count = sum(1 for x in self.backward if x.contribution and x.contribution.operand is variable) + 1
-                name = self.names.derivative(variable, str(count))
+                received[variable] += 1
+                name = self.names.derivative(variable, str(received[variable]))
                 self.names.names.setdefault(value, name)
             self._line(variable, value, body, contribution)
             self.known[value] = self.algebra.symbol(value)
             if adding:
                 self._compute(equations[-1])
                 self._line(variable, total, self.bodies[total], contribution)
+                shown.add(total)
                 self.known[total] = self.algebra.symbol(total)
 
     def _simplified(self) -> None:
@@ -135,27 +190,30 @@ class _Builder:
         small = body.size <= 3
         several = self.outgoing[variable] > 1 and not small
         large = body.size > LARGEST or body.depth > DEEPEST
-        if layer or several or large or variable.named or self._repeats(variable, gradient, body, remaining):
+        link = variable in self.links and variable not in self.transparent
+        if layer or link or several or large or variable.named or self._repeats(variable, gradient, body, remaining):
             self._line(variable, gradient, body, None)
             self.known[gradient] = self.algebra.symbol(gradient)
         return remaining
 
     def _repeats(self, variable: Variable, gradient: Variable, body: Expression, equations: list[Equation]) -> bool:
         """Would the gradient, written where it is used, stand there twice?"""
-        if body.size <= 3 or not equations:
+        uses = Counter(x for equation in equations for x in equation.variables)
+        if body.size <= 3 or all(uses[x] < 2 for x in (gradient, *(e.target for e in equations))):
             return False
         symbol = self.algebra.symbol(gradient)
         target = equations[-1].target
         sizes = []
         for inside in (symbol, body):
-            saved = dict(self.known)
-            log = list(self.algebra.log)
             self.known[gradient] = inside
+            lines = len(self.backward)
             for equation in equations:
                 self._compute(equation)
             sizes.append((self.known[target].size, sum(x == symbol for x in walk(self.known[target]))))
-            self.known = saved
-            self.algebra.log = log
+            del self.backward[lines:]
+            for equation in equations:
+                del self.known[equation.target]
+        self.known[gradient] = body
         (with_symbol, count), (with_body, _) = sizes
         return count > 1 and with_body > with_symbol + 2
 
@@ -165,15 +223,8 @@ class _Builder:
         self.algebra.log = []
         operands = [self._operand(x) for x in equation.operands]
         body = self.algebra.build(equation, operands)
-        steps: tuple[Step, ...] = ()
-        covered: tuple[Equation, ...] = ()
-        for x in equation.variables:
-            if not self._is_named(x):
-                steps += tuple(s for s in self.steps.get(x, ()) if s not in steps)
-                covered += tuple(e for e in self.equations.get(x, ()) if e not in covered)
         self.bodies[target] = body
-        self.steps[target] = (*steps, *self.algebra.log)
-        self.equations[target] = (*covered, equation)
+        self._remember(equation)
         if target in self.names.auxiliary and self.simplify:
             self.known[target] = self.algebra.symbol(target)
             return
@@ -182,6 +233,22 @@ class _Builder:
         if (body.size > LARGEST or body.depth > DEEPEST) and not gradient:
             self._line(target, target, body, None)
             self.known[target] = self.algebra.symbol(target)
+
+    def _remember(self, equation: Equation) -> None:
+        """By which rules an equation's expression came about, and whose expressions it has taken in."""
+        self.steps[equation.target] = tuple(self.algebra.log)
+        self.inside[equation.target] = tuple(x for x in equation.variables if not self._is_named(x) and x.equation)
+
+    def _behind(self, target: Variable) -> list[Equation]:
+        """The equations of the program that a line stands for, in order."""
+        found: dict[Variable, None] = {}
+        waiting = [target]
+        while waiting:
+            x = waiting.pop()
+            if x not in found and x.equation is not None:
+                found[x] = None
+                waiting.extend(self.inside.get(x, ()))
+        return sorted((x.equation for x in found if x.equation), key=self.order.__getitem__)
 
     def _is_named(self, x: Variable) -> bool:
         return x in self.known and self.known[x] == self.algebra.symbol(x)
@@ -195,17 +262,20 @@ class _Builder:
         """What stands for a variable: its symbol, or how it is computed."""
         if variable not in self.known:
             value = variable.value
-            number = variable.kind == "constant" and np.ndim(value) == 0 and variable.dtype.kind == "f" and len(f"{float(value):.12g}") <= 6
+            number = (
+                variable.kind == "constant"
+                and np.ndim(value) == 0
+                and variable.dtype.kind == "f"
+                and len(f"{float(value):.12g}") <= 6
+            )
             self.known[variable] = Number(value.item()) if number else self._opposite(variable)
         return self.known[variable]
 
     def _opposite(self, variable: Variable) -> Expression:
         """The symbol of a variable; but 1 - t for nameless data that is exactly that, of other data t."""
-        if self.simplify and variable.kind == "data" and not variable.named and variable.dtype.kind == "f":
-            for other in self.program.inputs:
-                if other is variable:
-                    break
-                if other.kind == "data" and other.shape == variable.shape and np.array_equal(variable.value, 1 - other.value):
+        if self.simplify and variable in self.data and not variable.named and variable.dtype.kind == "f":
+            for other in self.data[: self.data.index(variable)]:
+                if other.shape == variable.shape and np.array_equal(variable.value, 1 - other.value):
                     minus = self.algebra.product(-1, [self._expression(other)])
                     return self.algebra.sum([Number(1), minus])
         return self.algebra.symbol(variable)
@@ -219,33 +289,24 @@ class _Builder:
         activations = {x.activation for x in names.layers}
         lines: list[Line] = []
         waiting = list(names.auxiliary) if self.simplify else []
-        made: set[Variable] = set()
         for equation in program.forward:
             target = equation.target
-            waiting = self._auxiliary(waiting, made, equation, lines)
-            if target in self.transparent:
-                body = self.algebra.build(equation, [self._operand(x) for x in equation.operands])
-                self.known[target] = body
-                self.equations[target] = (equation,)
-                made.add(target)
-                continue
+            waiting = self._auxiliary(waiting, equation, lines)
             self.algebra.log = []
             body = self.algebra.build(equation, [self._operand(x) for x in equation.operands])
-            steps: tuple[Step, ...] = ()
-            covered: tuple[Equation, ...] = ()
-            for x in equation.variables:
-                if not self._is_named(x):
-                    steps += self.steps.get(x, ())
-                    covered += self.equations.get(x, ())
-            self.steps[target] = (*steps, *self.algebra.log)
-            self.equations[target] = (*covered, equation)
-            made.add(target)
+            self._remember(equation)
+            if target in self.transparent:
+                self.known[target] = body
+                if target in self.lined:
+                    lines.append(self._made("forward", target, target, body, None))
+                continue
             keep = (
                 not self.simplify
                 or target in names.output_of
                 or target in activations
                 or target in program.outputs
                 or target in mentioned
+                or target in self.lined
                 or target.named
                 or uses[target] != 1
                 or equation.op.name in ACTIVATIONS
@@ -259,15 +320,12 @@ class _Builder:
                 self.known[target] = body
         return lines
 
-    def _auxiliary(
-        self, waiting: list[Variable], made: set[Variable], equation: Equation, lines: list[Line]
-    ) -> list[Variable]:
+    def _auxiliary(self, waiting: list[Variable], equation: Equation, lines: list[Line]) -> list[Variable]:
         """Probabilities and one-hot rows come right before the loss that is made of them."""
         rest = []
         for variable in waiting:
             own = self.names.auxiliary[variable]
-            needed = own.of is equation or own.operands[0] in equation.operands
-            if needed and own.of is not None and own.of is equation or (needed and variable in self.bodies):
+            if own.of is equation or own.operands[0] in equation.operands:
                 lines.append(self._made("forward", variable, variable, self.bodies[variable], None))
             else:
                 rest.append(variable)
@@ -276,6 +334,7 @@ class _Builder:
     # ---------------------------------------------------------------------------------- the lines
 
     def _line(self, of: Variable, target: Variable, body: Expression, contribution: Contribution | None) -> None:
+        self.lined.add(of)
         self.backward.append(self._made("backward", of, target, body, contribution))
 
     def _made(
@@ -292,8 +351,9 @@ class _Builder:
         name = names.of(target)
         also = None
         if part == "backward" and target is self.program.gradients.get(of):
-            if body == self.algebra.symbol(target):  # the same numbers as those of another gradient
-                name = names.gradient(of)
+            if body == self.algebra.symbol(target) or (of.kind == "parameter" and names.owner[target] is not of):
+                # the same numbers as those of another gradient
+                name = names.gradient(of) if names.gradient(of) != name else names.derivative(of)
             else:
                 spelled = names.derivative(names.owner[target])
                 also = Symbol(target, spelled, flipped) if spelled != name else None
@@ -304,32 +364,46 @@ class _Builder:
             body = self.algebra.turn(body)
         columns = names.convention == "columns"
         line = Line(part, target, left, body, also, columns=columns, contribution=contribution)
+        equations = self._behind(target) if body != left else []
         return replace(
             line,
             shapes=_shapes(body, left.shape),
             note=self._note(of, body, line),
-            equations=self.equations.get(target, ()),
-            steps=self._steps(target, body),
+            equations=tuple(equations),
+            steps=self._steps(equations, body),
         )
 
-    def _steps(self, target: Variable, body: Expression) -> tuple[Step, ...]:
+    def _steps(self, equations: Sequence[Equation], body: Expression) -> tuple[Step, ...]:
         """The rules behind a line; where a fused loss has done all at once, the way that it has left out."""
         if not self.simplify:
             return ()
-        steps = self.steps.get(target, ())
+        steps = tuple(dict.fromkeys(step for e in equations for step in self.steps.get(e.target, ())))
         return steps if any(s.rule == "cancel" for s in steps) else (*steps, *self.algebra.proof(body))
 
     def _note(self, of: Variable, body: Expression, line: Line) -> str:
         if line.part == "forward":
-            counted = [x for x in walk(body) if type(x).__name__ == "Count"]
-            return ", ".join(f"{x.name.text(True)} = {x.value}" for x in dict.fromkeys(counted))  # type: ignore[attr-defined]
+            return ""
         if isinstance(body, Apply) and body.op.name == "sum" and of.kind == "parameter":
-            return f"summed over the batch: {self.names.of(of).text(True)} was broadcast"
+            name = self.names.of(of).text(ascii=True)
+            batch = len(body.operands[0].shape) == 2 if body.operands[0] is not None else False
+            return f"summed over {'the batch' if batch else 'the axes along which it was copied'}: {name} was broadcast"
         found = self.algebra.error_of(body) if self.simplify else None
         if found is not None:
             loss = {"softmax": "cross-entropy", "sigmoid": "bce"}[found[0]]
             return f"{found[0]}, then cross-entropy: rule {found[0]}+{loss}"
         return ""
+
+
+def _declared(lines: list[Line]) -> list[Line]:
+    """Where a count is used first, its line says what it is: n = 4."""
+    known: set[Expression] = set()
+    found = []
+    for line in lines:
+        new = [x for x in dict.fromkeys(walk(line.right)) if isinstance(x, Count) and x not in known]
+        known.update(new)
+        said = [f"{x.name.text(True)} = {x.value}" for x in new] + [line.note] * bool(line.note)
+        found.append(replace(line, note=", ".join(said)) if new else line)
+    return found
 
 
 def _shapes(body: Expression, shape: tuple[int, ...]) -> str:

@@ -6,6 +6,9 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tinygrad_edu.derivation.expressions import Sum
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import latex_word, printable
 from tinygrad_edu.derivation.printing import Latex, Text
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "as_latex", "as_markdown", "as_text"]
 
+LONG = 200  # characters of LaTeX
 TITLES = {"forward": "Forward", "backward": "Backward"}
 
 
@@ -28,9 +32,11 @@ def _sections(lines: Sequence[Line]) -> Iterator[tuple[str, list[Line]]]:
 # -------------------------------------------------------------------------------------------------- text
 
 
-def as_text(lines: Sequence[Line], where: Sequence[tuple[str, str]], ascii: bool, steps: bool) -> str:
-    """Plain text with aligned columns; with `steps`, below each line the rules that led to it."""
-    texts: list[str] = []
+def as_text(
+    lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str, ascii: bool, steps: bool, numbers: bool
+) -> str:
+    """Plain text with aligned columns; below each line, if wanted, the rules that led to it, and its value."""
+    texts = ["Chain rule", f"  {head}"] if head else []
     for title, chosen in _sections(lines):
         rows = []
         for line in chosen:
@@ -43,16 +49,25 @@ def as_text(lines: Sequence[Line], where: Sequence[tuple[str, str]], ascii: bool
         texts.append(title)
         for a, b, line in rows:
             shown = line.shapes.replace("→", "->") if ascii else line.shapes
-            width = max(shapes + shown.count(">"), 1) if shown or not line.note else 0
-            texts.append(f"  {_pad(a, left)} = {_pad(b, right)}  {shown:<{width}}  {line.note}".rstrip())
+            said = "  ".join(filter(None, [f"{shown:<{shapes}}" if shown else "", line.note]))
+            texts.append(f"  {_pad(a, left)} = {_pad(b, right)}  {said}".rstrip())
             if steps:
                 write = Text(ascii, line.columns)
                 texts += [f"      {x.rule}: {write(x.before)} = {write(x.after)}" for x in line.steps]
+            if numbers:
+                texts += [f"      {row}" for row in _value(line).splitlines()]
     if where:
         texts.append("where")
         width = max(len(name) for name, _ in where)
         texts += [f"  {name:<{width}} = {meaning}" for name, meaning in where]
     return "\n".join(texts)
+
+
+def _value(line: Line) -> str:
+    """The recorded value, oriented as it is written."""
+    value = np.asarray(line.target.value)
+    value = value if value.shape == line.left.shape else value.T if value.ndim == 2 else value.reshape(line.left.shape)
+    return np.array2string(value, precision=4, suppress_small=True, threshold=60, edgeitems=3)
 
 
 def _width(text: str) -> int:
@@ -79,16 +94,19 @@ PREAMBLE = r"""\documentclass[11pt]{article}
   \savebox{\formula}{$\displaystyle #1$}%
   \ifdim\wd\formula>\room \resizebox{\room}{!}{\usebox{\formula}}\else\usebox{\formula}\fi}
 % left side, right side, shapes, note
-\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
-  \hspace{1.5em plus 1fil}\mbox{\small\texttt{#3}}\par}%
-  \ifx\relax#4\relax\else{\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
+\newcommand{\equationline}[4]{\par\vspace{1.2ex}{\raggedright\parfillskip=0pt%
+  \makebox[\sides][r]{$\displaystyle #1$}\fit{{}= #2}%
+  \hspace{1.5em plus 1fill}\penalty0\hspace*{0pt plus 1fill}\mbox{\small\texttt{#3}}\par}%
+  \ifx\relax#4\relax\else{\vspace{.6ex}\raggedright\small\leftskip=\sides\hspace{1.5em}#4\par}\fi}
 \begin{document}
 \raggedbottom"""
 
 
-def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """A document: pdflatex turns it into pages as it is."""
     texts = [PREAMBLE]
+    if head:
+        texts += [r"\section*{Chain rule}", rf"\fit{{{head}}}"]
     for title, chosen in _sections(lines):
         texts += [rf"\section*{{{title}}}", r"\setlength{\sides}{0pt}"]
         rows = [_sides(line) for line in chosen]
@@ -104,22 +122,29 @@ def as_latex(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
 
 
 def _sides(line: Line) -> tuple[str, str]:
+    """Both sides of a line in LaTeX; a long sum stands in several rows, one for each term."""
     write = Latex(line.columns)
     also = f"{write(line.also)} = " if line.also is not None else ""
-    return write(line.left), also + write(line.right)
+    right = write(line.right)
+    if isinstance(line.right, Sum) and len(right) > LONG:
+        rows = write.added(line.right, glue=r" \\ &")
+        right = rf"\begin{{aligned}}[t] &{rows} \end{{aligned}}"
+    return write(line.left), also + right
 
 
 def _words(text: str) -> str:
     """Words of a note, in LaTeX."""
-    return " ".join(rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split())
+    return " ".join(
+        rf"${latex_word(x)}$" if not x.isascii() or set(x) & set("\\{}$&#%_^~<>") else x for x in text.split()
+    )
 
 
 # ---------------------------------------------------------------------------------------- Markdown, HTML
 
 
-def as_markdown(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_markdown(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """Markdown with $$ mathematics, as GitHub and Jupyter show it."""
-    texts: list[str] = []
+    texts = ["### Chain rule", f"$$\n{head}\n$$"] if head else []
     for title, chosen in _sections(lines):
         texts.append(f"### {title}")
         for line in chosen:
@@ -143,9 +168,11 @@ STYLE = (
 )
 
 
-def as_html(lines: Sequence[Line], where: Sequence[tuple[str, str]]) -> str:
+def as_html(lines: Sequence[Line], where: Sequence[tuple[str, str]], head: str) -> str:
     """A fragment that stands for itself: MathML in a table, well-formed XML, with no script and nothing to load."""
     texts = [f'<div class="derivation"><style>{STYLE}</style>']
+    if head:
+        texts.append(f"<p>{mathml(head, display=True)}</p>")
     for title, chosen in _sections(lines):
         texts.append(f"<table><caption>{title}</caption><tbody>")
         for line in chosen:

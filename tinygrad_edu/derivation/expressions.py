@@ -9,7 +9,7 @@ Depth is bounded by whoever builds them (see `LARGEST` in `simplify`), so that p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,10 @@ from tinygrad_edu.derivation.names import Name
 from tinygrad_edu.op import OPS
 from tinygrad_edu.program import Variable
 
-__all__ = ["Apply", "Count", "Expression", "Number", "Product", "Sum", "Symbol", "apply", "evaluate", "parts", "walk"]
+__all__ = [
+    "Apply", "Count", "Expression", "Number", "Product", "Sum", "Symbol", "apply", "evaluate", "parts",
+    "together", "walk",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -32,18 +35,22 @@ class Expression:
     size: int = field(init=False, repr=False)
     depth: int = field(init=False, repr=False)
     key: Any = field(init=False, repr=False)
+    number: int = field(init=False, repr=False)  # the hash: an expression is asked for it more often than it is made
 
     def _set(self, shape: Shape, operands: tuple[Expression, ...], *key: Any) -> None:
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "size", 1 + sum(x.size for x in operands))
         object.__setattr__(self, "depth", 1 + max((x.depth for x in operands), default=0))
-        object.__setattr__(self, "key", (type(self).__name__, *key, *(x.key for x in operands)))
+        object.__setattr__(self, "key", (type(self).__name__, *key, *operands))
+        object.__setattr__(self, "number", hash(self.key))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Expression) and self.key == other.key
+        if self is other:
+            return True
+        return isinstance(other, Expression) and self.number == other.number and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self.number
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class Sum(Expression):
     terms: tuple[Expression, ...]
 
     def __post_init__(self) -> None:
-        self._set(np.broadcast_shapes(*(x.shape for x in self.terms)), self.terms)
+        self._set(together(self.terms), self.terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +107,7 @@ class Product(Expression):
 
     def __post_init__(self) -> None:
         factors = (*self.above, *self.below)
-        shape = np.broadcast_shapes(*(x.shape for x in factors))
-        self._set(shape, factors, float(self.coefficient), len(self.above))
+        self._set(together(factors), factors, float(self.coefficient), len(self.above))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +123,14 @@ class Apply(Expression):
         inner = tuple(x for x in self.operands if x is not None)
         absent = tuple(x is None for x in self.operands)
         self._set(self.result, inner, self.op.name, absent, _frozen(self.params), self.result)
+
+
+def together(operands: Sequence[Expression]) -> Shape:
+    """The shape of an element-wise combination."""
+    shapes = {x.shape for x in operands}
+    if len(shapes) > 1:
+        shapes.discard(())
+    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
 
 
 def apply(name: str, *operands: Expression, shape: Shape, **params: Any) -> Apply:

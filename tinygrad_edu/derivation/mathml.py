@@ -21,7 +21,18 @@ OPERATORS = {
     "$": "$", "_": "_", "pm": "±", "mapsto": "↦",
 }  # fmt: skip
 SPACES = {",", ";", ":", " ", "!", "quad", "qquad"}
-FENCES = {"(": "(", ")": ")", "[": "[", "]": "]", "|": "|", ".": "", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\{": "{", r"\}": "}"}
+FENCES = {
+    "(": "(",
+    ")": ")",
+    "[": "[",
+    "]": "]",
+    "|": "|",
+    ".": "",
+    r"\lfloor": "⌊",
+    r"\rfloor": "⌋",
+    r"\{": "{",
+    r"\}": "}",
+}
 STYLES = {"mathbf": "bold", "mathrm": "normal", "operatorname": "normal", "text": "normal", "mathbin": "normal"}
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 
@@ -38,11 +49,14 @@ def mathml(latex: str, display: bool = False) -> str:
 
 class _Reader:
     def __init__(self, latex: str) -> None:
-        self.tokens = [x for x in TOKEN.findall(latex) if not x.isspace()]
+        self.tokens = TOKEN.findall(latex)
         self.position = 0
 
     @property
     def next(self) -> str:
+        """The token that comes; spaces mean nothing in mathematics."""
+        while self.position < len(self.tokens) and self.tokens[self.position].isspace():
+            self.position += 1
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
 
     def take(self) -> str:
@@ -64,10 +78,11 @@ class _Reader:
     def scripts(self, base: str) -> str:
         found: dict[str, str] = {}
         while self.next in ("^", "_") and self.next not in found:
-            found[self.take()] = self.item()
+            kind = self.take()
+            found[kind] = self.item()
         if len(found) == 2:
             return f"<msubsup>{base}{found['_']}{found['^']}</msubsup>"
-        (kind, script), = found.items()
+        ((kind, script),) = found.items()
         tag = "msup" if kind == "^" else "msub"
         return f"<{tag}>{base}{script}</{tag}>"
 
@@ -107,7 +122,7 @@ class _Reader:
         if name == "left":
             return self.fenced()
         if name == "begin":
-            return self.cases()
+            return self.table()
         if name in STYLES:
             return self.word(STYLES[name])
         return f'<mi mathvariant="normal">{html.escape(name)}</mi>'
@@ -122,26 +137,32 @@ class _Reader:
         fences = [f"<mo>{html.escape(x)}</mo>" if x else "" for x in (left, right)]
         return f"<mrow>{fences[0]}{inner}{fences[1]}</mrow>"
 
-    def cases(self) -> str:
-        self.text()
+    def table(self) -> str:
+        """Cases, behind a brace, or the rows of an aligned formula."""
+        kind = self.text()
+        if self.next == "[":
+            self.row("]")
+            self.take()
         rows, cells = [], []
         while self.next and self.next != r"\end":
             cells.append(f"<mtd>{self.row('&', chr(92) * 2, chr(92) + 'end')}</mtd>")
-            if self.next == r"\\" or self.next == r"\end":
+            if self.next in (r"\\", r"\end"):
                 rows.append(f"<mtr>{''.join(cells)}</mtr>")
                 cells = []
             if self.next != r"\end":
                 self.take()
         self.take()
         self.text()
-        return f"<mrow><mo>{{</mo><mtable>{''.join(rows)}</mtable></mrow>"
+        table = f"<mtable>{''.join(rows)}</mtable>"
+        return f"<mrow><mo>{{</mo>{table}</mrow>" if kind == "cases" else table
 
     def text(self) -> str:
         """What stands in braces, as characters."""
         self.take()
         depth, text = 1, ""
-        while self.next and depth:
-            token = self.take()
+        while self.position < len(self.tokens) and depth:
+            token = self.tokens[self.position]
+            self.position += 1
             depth += (token == "{") - (token == "}")
             if depth and token not in ("{", "}"):
                 text += self.character(token)

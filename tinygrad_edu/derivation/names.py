@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 __all__ = ["Derivative", "Name", "parse"]
 
-GREEK = {
-    word: unicodedata.lookup(f"GREEK SMALL LETTER {word.upper().replace('LAMBDA', 'LAMDA')}")
-    for word in (
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-        "omega"
-    ).split()
-}
-CAPITALS = {
-    word: unicodedata.lookup(f"GREEK CAPITAL LETTER {word.upper().replace('LAMBDA', 'LAMDA')}")
-    for word in "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
-}
-LETTERS = {**GREEK, **CAPITALS}
+SMALL = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+)  # fmt: skip
+LARGE = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega")
+
+
+def _letter(kind: str, word: str) -> str:
+    return unicodedata.lookup(f"GREEK {kind} LETTER {word.upper().replace('LAMBDA', 'LAMDA')}")
+
+
+LETTERS = {**{x: _letter("SMALL", x) for x in SMALL}, **{x: _letter("CAPITAL", x) for x in LARGE}}
 WORDS = {letter: word for word, letter in LETTERS.items()}
 ABOVE = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 BELOW = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
@@ -43,7 +43,7 @@ class Name:
         base = printable(LETTERS.get(self.base, self.base))
         if not ascii:
             return base + self.below.translate(BELOW) + self.above.translate(ABOVE)
-        return plain(base) + self.below + self.above
+        return ("d" if self.base == "δ" else plain(base)) + self.below + self.above
 
     def latex(self) -> str:
         """As LaTeX, with everything escaped that LaTeX would take for a command."""
@@ -108,8 +108,8 @@ def parse(word: str) -> Name:
 def latex_word(word: str) -> str:
     """A letter as it is, a Greek one as its command, a word upright and escaped."""
     letter = WORDS.get(word, word)
-    if letter in GREEK or letter in CAPITALS:
-        return f"\\{letter} " if letter not in ("omicron",) else "o"
+    if letter in LETTERS:
+        return f"\\{letter} "
     if len(word) == 1 and word.isascii() and word.isalpha():
         return word
     return rf"\mathrm{{{''.join(map(_latex_character, printable(word)))}}}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ __all__ = ["ACTIVATIONS", "Convention", "Layer", "Names", "Notation"]
 Notation = Literal["delta", "leibniz", "bar"]
 Convention = Literal["rows", "columns"]
 
-ACTIVATIONS = frozenset(
-    "relu leaky_relu elu selu sigmoid softplus silu mish gelu softsign hardtanh log_sigmoid tanh softmax".split()
-)
+ACTIVATIONS = frozenset({
+    "relu", "leaky_relu", "elu", "selu", "sigmoid", "softplus", "silu", "mish", "gelu", "softsign", "hardtanh",
+    "log_sigmoid", "tanh", "softmax",
+})  # fmt: skip
 LOSSES = {  # the operation: what a mean over its samples divides by
     "cross_entropy": "samples", "nll_loss": "samples", "half_mse_loss": "samples", "multi_margin_loss": "samples",
     "binary_cross_entropy": "elements", "binary_cross_entropy_with_logits": "elements", "mse_loss": "elements",
@@ -55,6 +56,7 @@ class Names:
         self.names: dict[Variable, Name] = {}
         self.before: dict[Variable, Name] = {}  # of outputs without an activation: what they are before it
         self.taken: set[str] = set()
+        self.made_up: dict[Variable, None] = {}  # those that are called v1, v2, ...
         self.numbers: dict[str, Iterator[int]] = {}
         self.output_of: dict[Variable, int] = {x.output: i for i, x in enumerate(self.layers, start=1)}
         self.auxiliary: dict[Variable, Equation] = {}  # what only the rules compute, but a person would write forward
@@ -64,7 +66,7 @@ class Names:
         self._name_all()
         self.owner: dict[Variable, Variable] = {}
         for variable, gradient in program.gradients.items():
-            if gradient not in self.owner or variable in self.output_of:
+            if self.owner.get(gradient) not in self.output_of:
                 self.owner[gradient] = variable
         self.samples, self.counts = self._find_samples()
 
@@ -75,12 +77,11 @@ class Names:
         if variable not in self.names:
             if variable in self.owner:
                 self.names[variable] = self.gradient(self.owner[variable])
-            elif variable.kind == "result" and variable.equation is not None and variable.equation.of is not None:
-                self.names[variable] = self._free("g")
-            elif variable.kind == "constant":
-                self.names[variable] = self._free("c")
             else:
-                self.names[variable] = self._free("v")
+                rule = variable.equation is not None and variable.equation.of is not None
+                letter = "g" if rule else "c" if variable.kind == "constant" else "v"
+                self.names[variable] = self._free(letter)
+                self.made_up[variable] = None
         return self.names[variable]
 
     def gradient(self, variable: Variable) -> Name:
@@ -95,13 +96,27 @@ class Names:
         return Derivative("d", "", part, self.loss, by, self.notation == "bar")
 
     def _free(self, letter: str) -> Name:
-        count = self.numbers.setdefault(letter, itertools.count(1))
-        return self._take(Name(letter, "", str(next(count))))
+        return self._take(Name(letter, "", str(next(self.numbers.setdefault(letter, itertools.count(1))))))
+
+    def renumber(self, variables: Iterable[Variable]) -> None:
+        """Give the made-up names their numbers in the order of these variables, which is that of the lines."""
+        waiting = list(dict.fromkeys([*(x for x in variables if x in self.made_up), *self.made_up]))
+        for variable in waiting:
+            self.taken.discard(self.names[variable].text(True))
+        counters: dict[str, Iterator[int]] = {}
+        for variable in waiting:
+            name = self.names[variable]
+            for number in counters.setdefault(name.base, itertools.count(1)):
+                object.__setattr__(name, "below", str(number))  # all symbols that have this name follow
+                if name.text(True) not in self.taken:
+                    break
+            self.taken.add(name.text(True))
 
     def _take(self, name: Name, *others: Name) -> Name:
         """The first of some names that no variable has yet."""
+        numbers = self.numbers.setdefault(f"{name.base}^{name.above}_{name.below}", itertools.count(2))
         candidates = itertools.chain(
-            (name, *others), (Name(name.base, name.above, name.below + str(k)) for k in itertools.count(2))
+            (name, *others), (Name(name.base, name.above, f"{name.below}{k}") for k in numbers)
         )
         for candidate in candidates:
             if candidate.text(True) not in self.taken:
@@ -209,8 +224,8 @@ class Names:
                 found.add(probability)
         for equation in self.program.forward:
             if equation.op.name in LOSSES and equation.operands[0] in transposed:
-                target = equation.operands[1]
-                target = self.indicator.get(target, target)
+                given = equation.operands[1]
+                target = self.indicator.get(given, given)
                 if isinstance(target, Variable) and len(target.shape) == 2 and target.kind in ("data", "result"):
                     found.add(target)
         return found
@@ -269,10 +284,7 @@ def _layers(program: Program) -> Iterator[Layer]:
     """The layers in the order in which they were computed, by the rules of `check.gradients_of`."""
     sums: dict[Variable, tuple[Variable, Variable]] = {}
     follows: dict[Variable, Variable] = {}
-    uses: dict[Variable, int] = {}
     for equation in program.forward:
-        for variable in equation.variables:
-            uses[variable] = uses.get(variable, 0) + 1
         if equation.op.name == "add" and len(equation.variables) == 2:
             for product, bias in itertools.permutations(equation.variables):
                 if product.equation and product.equation.op.name == "matmul" and _is_bias(bias):
@@ -283,15 +295,14 @@ def _layers(program: Program) -> Iterator[Layer]:
         if equation.op.name == "linear":
             x, weight, bias = equation.operands
             if _is_parameter(weight):
-                bias = bias if _is_parameter(bias) else None
                 y = equation.target
-                yield Layer(equation, y, x, weight, bias, False, follows.get(y))
+                yield Layer(equation, y, x, weight, bias if _is_parameter(bias) else None, False, follows.get(y))
         elif equation.op.name == "matmul" and len(equation.variables) == 2:
             output, added = sums.get(equation.target, (equation.target, None))
             columns = _in_columns(equation, added)
-            weight, x = equation.operands if columns else reversed(equation.operands)
-            if _is_parameter(weight):
-                yield Layer(equation, output, x, weight, added, columns, follows.get(output))
+            factors = equation.variables if columns else equation.variables[::-1]
+            if _is_parameter(factors[0]):
+                yield Layer(equation, output, factors[1], factors[0], added, columns, follows.get(output))
 
 
 def _in_columns(equation: Equation, bias: Variable | None) -> bool:

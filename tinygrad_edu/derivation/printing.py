@@ -22,7 +22,7 @@ FUNCTIONS = {"log", "log2", "log10", "sin", "cos", "tan", "exp"}
 class Printer:
     """What text and LaTeX have in common; `columns` says that a vector stands upright."""
 
-    minus, times, ones, space = "-", " * ", "1", " "
+    minus, times, ones, space, thin = "-", " * ", "1", " ", " "
 
     def __init__(self, columns: bool = False) -> None:
         self.columns = columns
@@ -37,6 +37,7 @@ class Printer:
             "sum": self.sum,
             "broadcast_to": self.broadcast,
             "getitem": self.getitem,
+            "scatter_add": self.scatter_add,
             "power": self.power,
             "square": self.square,
             "log": self.log,
@@ -102,13 +103,15 @@ class Printer:
         text = _digits(value)
         return (self.minus + text[1:], PRODUCT) if text.startswith("-") else (text, ATOM)
 
-    def added(self, x: Sum) -> str:
+    def added(self, x: Sum, glue: str = " ") -> str:
+        """The terms with their signs; `glue` stands before each sign."""
         text = ""
         for term in x.terms:
             written = self.term(term, x.shape)
             negative = written.startswith(self.minus)
             if text:
-                text += f" {self.minus} {written[len(self.minus) :].lstrip()}" if negative else f" + {written}"
+                sign, rest = (self.minus, written[len(self.minus) :].lstrip()) if negative else ("+", written)
+                text += f"{glue}{sign} {rest}"
             else:
                 text = written
         return text
@@ -171,6 +174,8 @@ class Printer:
 
     def plus(self, x: Apply) -> Written:
         a, b = x.operands
+        assert a is not None
+        assert b is not None
         sign = "+" if x.op.name == "add" else self.minus
         left = self.factor(a) if _is_mask(a) else self.part(a, SUM)
         right = self.factor(b) if _is_mask(b) else self.part(b, SUM if sign == "+" else PRODUCT)
@@ -185,7 +190,7 @@ class Printer:
     def matmul(self, x: Apply) -> Written:
         a, b = x.operands
         texts = [self.part(y, PRODUCT if _is(y, "matmul") else POWER) for y in (a, b)]
-        return self.space.join(texts), PRODUCT
+        return (self.thin if any("mathrm" in text for text in texts) else self.space).join(texts), PRODUCT
 
     def linear(self, x: Apply) -> Written:
         inner, weight, bias = x.operands
@@ -198,7 +203,9 @@ class Printer:
         count = len(x.shape)
         turned = tuple(a % count for a in axes) if axes is not None else tuple(range(count))[::-1]
         swapped = (*range(count - 2), count - 1, count - 2)
-        return self.upright(x.operands[0]) if count > 1 and turned == swapped else None
+        if count > 1 and turned == swapped:
+            return self.upright(x.operands[0])
+        return self.call("transpose", str(axes) if axes is not None else "", x.operands[0])
 
     def reshape(self, x: Apply) -> Written | None:
         """A vector as a matrix of one row or one column: it is the vector itself, or its transpose."""
@@ -242,6 +249,16 @@ class Printer:
         inside = ", ".join(_index(i) for i in (index if isinstance(index, tuple) else (index,)))
         return self.indexed(x.operands[0], inside), ATOM
 
+    def scatter_add(self, x: Apply) -> Written:
+        """Zeros with something added at an index."""
+        index = x.params["index"]
+        inside = ", ".join(_index(i) for i in (index if isinstance(index, tuple) else (index,)))
+        return self.call("scatter_add", inside, x.operands[0])
+
+    def call(self, name: str, settings: str, inner: Expression | None) -> Written:
+        """name[settings](inner)."""
+        return f"{self.word(name)}{self.bracket(settings) if settings else ''}({self.write(inner)[0]})", ATOM
+
     def power(self, x: Apply) -> Written:
         return self.powered(x.operands[0], self.write(x.operands[1])[0])
 
@@ -263,6 +280,7 @@ class Printer:
             f"{k}={_short(v)}" for k, v in params.items()
             if v is not None and k not in SHAPES and not _equal(v, (x.op.defaults or {}).get(k))
             and not (self.columns and k == "axis" and v == 0 and "softmax" in x.op.name)
+            and (k, v) not in USUAL
         ]  # fmt: skip
         return self.bracket(", ".join(shown)) if shown else ""
 
@@ -273,7 +291,9 @@ class Printer:
         """As the operation says itself how it is written."""
         template, binds = self.template(x)
         if x.params.get("reduction") in ("sum", "none"):  # the notation speaks of the mean
-            template = re.sub(r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template)
+            template = re.sub(
+                r"1/n |\\frac\{1\}\{n\} |" + ("" if x.params["reduction"] == "sum" else r"sum|\\sum "), "", template
+            )
         operands = dict(zip(x.op.inputs, x.operands))
         used = set(re.findall(r"<(\w+)>", template))
 
@@ -281,7 +301,8 @@ class Printer:
             name = match[1]
             if name in operands:
                 free = _is_free(template, match)
-                return self.write(operands[name])[0] if free else self.part(operands[name], max(binds, PRODUCT))
+                written = self.write(operands[name])[0] if free else self.part(operands[name], max(binds, PRODUCT))
+                return self.grouped(written) if template[match.end() : match.end() + 1] in ("_", "^") else written
             return self.word_of(x.params.get(name))
 
         text = re.sub(r"<(\w+)>", fill, template)
@@ -293,13 +314,21 @@ class Printer:
     def word_of(self, value: Any) -> str:
         return _short(value)
 
+    def grouped(self, text: str) -> str:
+        """Text to which an index or an exponent is attached."""
+        return text
+
     def with_settings(self, text: str, settings: str, binds: int) -> Written:
         name, found, rest = text.partition("(")
-        if found and re.fullmatch(r"[\w\\{} ]+", name):
-            return f"{name}{settings}({rest}", binds
+        if found and re.fullmatch(r"[\w\\{} ]+", name) and "left" not in name:
+            return f"{self.grouped(name) if '_' in name else name}{settings}({rest}", binds
         return f"{self.fenced(text) if binds < ATOM else text}{settings}", ATOM
 
 
+USUAL = [
+    ("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1),
+    ("ceil_mode", False), ("count_include_pad", True),
+]  # fmt: skip
 SHAPES = {"shape", "size", "dtype", "keepdims", "classes", "rows", "reduction"}
 
 
@@ -361,6 +390,7 @@ class Latex(Printer):
     """LaTeX, for inside of mathematics."""
 
     minus, times, ones, ones_row = "-", r" \odot ", r"\mathbf{1}", r"\mathbf{1}^{\top}"
+    thin = r" \, "  # between words
     bare_numerator = True
 
     def name(self, x: Symbol | Count) -> str:
@@ -383,7 +413,7 @@ class Latex(Printer):
 
     def powered(self, x: Expression | None, exponent: str) -> Written:
         base = self.part(x, ATOM)
-        if isinstance(x, Symbol) and (x.name.above or "frac" in base):
+        if ("^" in base or "frac" in base) and not base.startswith(r"\left("):
             base = self.fenced(base)
         return f"{{{base}}}^{{{exponent}}}", POWER
 
@@ -393,7 +423,7 @@ class Latex(Printer):
 
     def upright(self, x: Expression | None) -> Written:
         text, binds = self.write(x)
-        plain = binds == ATOM and not (isinstance(x, Symbol) and (x.name.above or "frac" in text))
+        plain = binds == ATOM and "^" not in text and "frac" not in text
         return f"{text if plain else self.fenced(text)}^{{\\top}}", POWER
 
     def indexed(self, x: Expression | None, index: str) -> str:
@@ -401,6 +431,9 @@ class Latex(Printer):
 
     def word(self, name: str) -> str:
         return rf"\{name}" if name in FUNCTIONS else latex_word(name).replace("mathrm", "operatorname", 1)
+
+    def grouped(self, text: str) -> str:
+        return f"{{{text}}}"
 
     def word_of(self, value: Any) -> str:
         return self.number(value)[0] if isinstance(value, int | float) else rf"\mathrm{{{_escaped(_short(value))}}}"
@@ -446,7 +479,9 @@ def _is_free(template: str, match: re.Match[str]) -> bool:
     after = template[match.end() :].lstrip()[:1]
     if template.startswith("{<") and before == "{" and template[match.end() : match.end() + 2] == "}^":
         return False
-    return (not before and not after) or (before in set("({[|,") and before != "" and after in set(")}]|,") and after != "")
+    return (not before and not after) or (
+        before in set("({[|,") and before != "" and after in set(")}]|,") and after != ""
+    )
 
 
 def _digits(value: Any) -> str:

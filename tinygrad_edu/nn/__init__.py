@@ -1,5 +1,7 @@
 """Networks: Module, layers, activations, initialisers, and all of them as functions."""
 
+from typing import TYPE_CHECKING
+
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.activations import (
     ACTIVATIONS,
@@ -40,6 +42,7 @@ from tinygrad_edu.nn.layers import MLP, Dropout, Linear, Sequential
 from tinygrad_edu.nn.module import Module, Parameter
 from tinygrad_edu.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_edu.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinygrad_edu.porting import OF_NN, missing
 
 __all__ = [
     "ACTIVATIONS", "Activation", "AvgPool1d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
@@ -49,3 +52,8 @@ __all__ = [
     "RMSNorm", "RNN", "RNNCell", "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax",
     "Softplus", "Softsign", "Tanh", "Unflatten", "functional", "init",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker knows by itself what is missing
+
+    def __getattr__(name: str) -> object:
+        raise missing("tinygrad_edu.nn", name, OF_NN)

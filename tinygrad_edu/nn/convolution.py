@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,7 +21,7 @@ __all__ = [
     "MaxPool2d", "Unflatten",
 ]  # fmt: skip
 
-Seed = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"  # in quotes: np.random is loaded when it is first used
 
 
 class _Convolution(Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
-Initializer = Callable[[tuple[int, ...], int, int, np.random.Generator], Array]
+Initializer: TypeAlias = "Callable[[tuple[int, ...], int, int, np.random.Generator], Array]"
 
 
 def normal(mean: float = 0.0, std: float = 1.0) -> Initializer:

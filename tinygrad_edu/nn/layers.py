@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
-from tinygrad_edu.engine import apply
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.activations import ACTIVATIONS
 from tinygrad_edu.nn.init import Initializer
 from tinygrad_edu.nn.module import Module, Parameter
+from tinygrad_edu.record import apply
 
 __all__ = ["MLP", "Dropout", "Linear", "Sequential"]
 
-Seed = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"  # in quotes: np.random is loaded when it is first used
 
 
 class Linear(Module):

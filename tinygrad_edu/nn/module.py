@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_edu import memory
-from tinygrad_edu.engine import current_mode
 from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,7 +20,7 @@ from tinygrad_edu.nn.module import Module, Parameter
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
-Seed = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"  # in quotes: np.random is loaded when it is first used
 State = Any  # a Tensor, or for an LSTM a pair of them
 
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {"tanh": ops.tanh, "relu": ops.relu}
@@ -219,18 +219,6 @@ def _known(module: str, nonlinearity: str) -> str:
 # ------------------------------------------------------------------------------------- whole sequences
 
 
-def _unstacked(x: Any) -> list[Any]:
-    """The steps x[0], x[1], ...
-
-    By halves: the gradient of a slice is as large as what it was cut from, so cutting off each step by itself would
-    cost the square of the length of the sequence.
-    """
-    if isinstance(x, np.ndarray) or len(x) == 1:
-        return list(x)
-    half = len(x) // 2
-    return _unstacked(x[:half]) + _unstacked(x[half:])
-
-
 class _Layers(_Recurrent):
     """Layers of cells that run over a sequence, in one direction or in both."""
 
@@ -273,7 +261,7 @@ class _Layers(_Recurrent):
             x = ops.swapaxes(x, 0, 1)
         states = self._split_state(state, np.shape(x)[1], single)
         finals: list[State] = []
-        steps = _unstacked(x)
+        steps = list(x)
         for layer in range(self.num_layers):
             if layer:
                 steps = [functional.dropout(x, self.dropout, self.training, self._rng) for x in steps]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Value, plain
+from tinygrad_edu.record import Value, plain
 
 Axis = int | tuple[int, ...] | None
 

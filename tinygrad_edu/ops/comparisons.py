@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import Value
 from tinygrad_edu.op import SUM, Notation, Op, between, distinct, implements, normal, operation, public, sample
 from tinygrad_edu.ops.indexing import nonzero
+from tinygrad_edu.record import Value
 
 __all__ = [
     "allclose", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor", "clip", "equal", "fmax", "fmin", "greater",

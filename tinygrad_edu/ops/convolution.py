@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import SUM, Notation, normal, operation, public, sample
 from tinygrad_edu.ops.shaping import reshape
@@ -40,6 +39,7 @@ from tinygrad_edu.ops.windows import (
     patches,
     reach,
 )
+from tinygrad_edu.record import apply
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import Each, Notation, implements, normal, operation, public, sample
 from tinygrad_edu.ops.axes import operand
 from tinygrad_edu.ops.diagonals import diagonal
+from tinygrad_edu.record import apply
 
 __all__ = ["einsum"]
 

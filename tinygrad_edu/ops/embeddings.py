@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, normal, operation, public, sample
 from tinygrad_edu.ops.axes import numbers
+from tinygrad_edu.record import apply
 
 __all__ = ["embedding"]
 

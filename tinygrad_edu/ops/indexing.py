@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Value, current_mode
 from tinygrad_edu.errors import DtypeError, ShapeError
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.op import Notation, implements, normal, operation, public, sample
 from tinygrad_edu.ops.arithmetic import add
 from tinygrad_edu.ops.shaping import array_of, axis_number, ravel, reshape
+from tinygrad_edu.record import Value
 
 __all__ = [
     "argwhere", "gather", "getitem", "index_add", "nonzero", "plain_index", "put_along_axis", "scatter", "scatter_add",
@@ -150,6 +151,7 @@ def _getitem_door(x: Any, index: Any) -> Exception | None:
         sample(normal(2, 3, 4), index=(np.array([1, 1]), slice(None, 2), np.array([0, 0]))),
     ],
     door=_getitem_door,
+    into=lambda gradient, g, index: add_at(gradient, index, g),
 )
 def getitem(x: Operand, index: Any) -> Any:
     r"""`x[index]`: integers, slices, None, Ellipsis, integer arrays and boolean masks, as in NumPy.
@@ -208,7 +210,19 @@ def scatter_add(x: Operand, index: Any, shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, dtype=x.dtype)
     if _is_distinct(index):
         out[index] = x
-        return out
+    else:
+        add_at(out, index, x)
+    return out
+
+
+def add_at(out: Any, index: Any, x: Any) -> None:
+    """out[index] += x, in place; what is named twice receives both."""
+    if _is_distinct(index):
+        out[index] += x
+        return
+    if not out.flags.c_contiguous:  # a flat row would be a copy
+        np.add.at(out, index, x)
+        return
     places, behind = _places(index, out.shape)
     x = np.broadcast_to(x, places.shape + behind)
     width = math.prod(behind)
@@ -216,11 +230,10 @@ def scatter_add(x: Operand, index: Any, shape: tuple[int, ...]) -> Any:
         rows = out.reshape(-1, width)
         for i, row in zip(places.reshape(-1).tolist(), x.reshape(-1, width)):
             rows[i] += row
-        return out
+        return
     if width != 1:  # np.add.at on rows is three times slower than on numbers
         places = places.reshape(-1, 1) * width + np.arange(width)
     np.add.at(out.reshape(-1), places.reshape(-1), x.reshape(-1))
-    return out
 
 
 LONG = 256  # adding so long a row takes longer than the step of Python's that it costs

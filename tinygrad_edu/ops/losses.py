@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Value, apply
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
 from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
 from tinygrad_edu.ops.shaping import moveaxis
+from tinygrad_edu.record import Value, apply
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "multi_margin_loss",
@@ -396,8 +396,10 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 )
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
     check_equal("binary_cross_entropy_with_logits", logits, target)
-    losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
-    return reduced(losses, reduction), sigmoid(logits) - target
+    e = np.exp(-np.abs(logits))  # at most 1
+    losses = np.maximum(logits, 0) - logits * target + np.log1p(e)
+    p = np.exp(np.minimum(logits, 0)) / (1 + e)  # the sigmoid, from what is known already
+    return reduced(losses, reduction), p - target
 
 
 @public(_bce_logits)

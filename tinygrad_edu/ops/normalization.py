@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import current_mode, leaf, tensor_of
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.memory import edited
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.op import PRODUCT, SUM, Notation, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, axes_of, count, kept, numbers, operand
 from tinygrad_edu.ops.shaping import reshape
+from tinygrad_edu.record import leaf, tensor_of
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm", "standardize"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import Notation, distinct, normal, operation, public, sample
 from tinygrad_edu.ops.shaping import reshape
 from tinygrad_edu.ops.windows import Pair, Size, as_batch, elements, meet, meeting, no_window, of_one, pair, reach
+from tinygrad_edu.record import apply
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
@@ -118,12 +118,14 @@ def max_pool2d_winners(
     any_nan = x.dtype.kind == "f" and np.isnan(np.max(x, initial=0))
     for k in elements(kernel):
         at, seen = meeting(k, size, stride, padding, dilation, places)
-        candidate, so_far, winner = x[seen], largest[at], winners[at]
+        # Copies that lie together: what comes next reads them in half the time of numbers that lie apart.
+        candidate, position = np.ascontiguousarray(x[seen]), np.ascontiguousarray(positions[seen[1:]])
+        so_far, winner = largest[at], winners[at]
         better = candidate > so_far
         if any_nan:
             better |= np.isnan(candidate)
         # Positions only grow from one element of a window to the next, so the last that was better is the largest.
-        np.maximum(winner, better * positions[seen[1:]], out=winner)
+        np.maximum(winner, better.astype(winner.dtype) * position, out=winner)
         np.maximum(so_far, candidate, out=so_far)
     return winners
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu.engine import Value
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import Notation, implements, normal, operation, sample
 from tinygrad_edu.ops.arithmetic import astype
+from tinygrad_edu.record import Value
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "expand_dims", "flatten",

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.engine import apply
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.op import normal, operation, public, sample
 from tinygrad_edu.ops.shaping import reshape
+from tinygrad_edu.record import apply
 
 __all__ = ["fold", "unfold"]
 

@@ -13,7 +13,7 @@ from tests.bench.by_hand import convolution, elementwise, graphs, networks, recu
 from tests.bench.workloads import CHAINS, Array, Workload
 
 STEPS: dict[str, Callable[[Workload, list[Array]], object]] = {
-    "a": networks.Classifier,
+    "a": networks.OneHidden,
     "b": networks.AdamClassifier,
     "c": networks.MomentumClassifier,
     "d": networks.Tiny,

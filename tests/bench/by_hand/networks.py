@@ -11,19 +11,57 @@ from tests.bench.workloads import Array, Workload
 def softmax_loss(Z: Array, rows: Array, labels: Array) -> float:
     """The loss, and in place of the logits Z its gradient (P - T) / n."""
     n = len(Z)
-    Z -= Z.max(axis=1, keepdims=True)
-    own = Z[rows, labels].sum()
+    Z -= np.maximum.reduce(Z, axis=1, keepdims=True)  # as Z.max(...), but without a call in Python: 0.5 us
+    own = np.add.reduce(Z[rows, labels])
     np.exp(Z, out=Z)
-    total = Z.sum(axis=1, keepdims=True)
-    loss = (np.log(total).sum() - own) / n
+    total = np.add.reduce(Z, axis=1, keepdims=True)
+    loss = (np.add.reduce(np.log(total), axis=None) - own) / n
     Z /= total
     Z[rows, labels] -= 1
     Z *= 1 / n
     return float(loss)
 
 
+class OneHidden:
+    """A network with one hidden layer, written out line by line; SGD."""
+
+    def __init__(self, workload: Workload, params: list[Array]) -> None:
+        self.X, self.labels, self.lr = workload.X, workload.targets, workload.lr
+        self.rows = np.arange(len(self.X))
+        self.params = params
+        self.dW1, self.dW2 = np.empty_like(params[0]), np.empty_like(params[2])
+
+    def run(self) -> float:
+        X, lr = self.X, self.lr
+        W1, b1, W2, b2 = self.params
+        H = X @ W1
+        H += b1
+        np.maximum(H, 0, out=H)
+        Z = H @ W2
+        Z += b2
+        loss = softmax_loss(Z, self.rows, self.labels)
+        dW2 = np.matmul(H.T, Z, out=self.dW2)
+        db2 = np.add.reduce(Z, axis=0)
+        delta = Z @ W2.T
+        delta *= H > 0
+        dW1 = np.matmul(X.T, delta, out=self.dW1)
+        db1 = np.add.reduce(delta, axis=0)
+        dW1 *= lr
+        W1 -= dW1
+        db1 *= lr
+        b1 -= db1
+        dW2 *= lr
+        W2 -= dW2
+        db2 *= lr
+        b2 -= db2
+        return loss
+
+    def state(self) -> list[Array]:
+        return self.params
+
+
 class Classifier:
-    """A training step of a network of any depth, in memory that is taken once."""
+    """A network of any depth, in memory that is taken once."""
 
     update: type[SGD] = SGD
 
@@ -48,7 +86,7 @@ class Classifier:
         loss = softmax_loss(delta, self.rows, self.labels)
         for i in range(last, -1, -1):
             np.matmul(inputs[i].T, delta, out=self.gradients[2 * i])
-            delta.sum(axis=0, out=self.gradients[2 * i + 1])
+            np.add.reduce(delta, axis=0, out=self.gradients[2 * i + 1])
             if i:
                 alive = inputs[i] > 0
                 delta = np.matmul(delta, self.W[i].T, out=inputs[i])
@@ -112,26 +150,26 @@ class HessianProduct:
         RZ += H @ V2
         RZ += c2
 
-        Z -= Z.max(axis=1, keepdims=True)
-        own = Z[self.rows, self.labels].sum()
+        Z -= np.maximum.reduce(Z, axis=1, keepdims=True)
+        own = np.add.reduce(Z[self.rows, self.labels])
         P = np.exp(Z, out=Z)
-        total = P.sum(axis=1, keepdims=True)
-        loss = (np.log(total).sum() - own) / n
+        total = np.add.reduce(P, axis=1, keepdims=True)
+        loss = (np.add.reduce(np.log(total), axis=None) - own) / n
         P /= total
         RP = P * RZ  # R{P} = P (R{Z} - sum(P R{Z}))
-        RP -= P * RP.sum(axis=1, keepdims=True)
+        RP -= P * np.add.reduce(RP, axis=1, keepdims=True)
         RP *= 1 / n
         P[self.rows, self.labels] -= 1
         P *= 1 / n
 
         np.matmul(H.T, RP, out=HV2)
         HV2 += RH.T @ P
-        RP.sum(axis=0, out=Hc2)
+        np.add.reduce(RP, axis=0, out=Hc2)
         Rdelta = RP @ W2.T
         Rdelta += P @ V2.T
         Rdelta *= alive
         np.matmul(X.T, Rdelta, out=HV1)
-        Rdelta.sum(axis=0, out=Hc1)
+        np.add.reduce(Rdelta, axis=0, out=Hc1)
         return float(loss)
 
     def state(self) -> list[Array]:
@@ -154,7 +192,7 @@ class Tiny:
         np.maximum(H, 0, out=H)
         Z = H @ W2
         Z += b2
-        loss = np.logaddexp(0, Z * self.signs).sum() / n  # -log p of the right class
+        loss = np.add.reduce(np.logaddexp(0, Z * self.signs), axis=None) / n  # -log p of the right class
         np.negative(Z, out=Z)
         np.exp(Z, out=Z)
         Z += 1
@@ -164,9 +202,9 @@ class Tiny:
         delta = Z @ W2.T
         delta *= H > 0
         W2 -= self.lr * (H.T @ Z)
-        b2 -= self.lr * Z.sum(axis=0)
+        b2 -= self.lr * np.add.reduce(Z, axis=0)
         W1 -= self.lr * (X.T @ delta)
-        b1 -= self.lr * delta.sum(axis=0)
+        b1 -= self.lr * np.add.reduce(delta, axis=0)
         return float(loss)
 
     def state(self) -> list[Array]:

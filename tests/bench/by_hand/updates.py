@@ -1,4 +1,7 @@
-"""Optimisers' updates in NumPy, in place: shared by the steps by hand and by peers that bring no optimiser."""
+"""Optimisers' updates in NumPy, in place: shared by the steps by hand and by peers that bring no optimiser.
+
+The gradients are used up: their memory serves as scratch.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,15 @@ from tests.bench.workloads import BETAS, EPS, MOMENTUM, Array
 
 
 class SGD:
-    """p <- p - lr g.  The scratch arrays of all parameters are one piece of memory."""
+    """p <- p - lr g."""
 
     def __init__(self, params: list[Array], lr: float) -> None:
         self.params, self.lr = params, lr
-        buffer = np.empty(max(p.size for p in params), params[0].dtype)
-        self.scratch = [buffer[: p.size].reshape(p.shape) for p in params]
 
     def __call__(self, gradients: list[Array]) -> None:
-        for p, g, s in zip(self.params, gradients, self.scratch):
-            np.multiply(g, self.lr, out=s)
-            p -= s
+        for p, g in zip(self.params, gradients):
+            g *= self.lr
+            p -= g
 
 
 class Momentum(SGD):
@@ -31,11 +32,11 @@ class Momentum(SGD):
         self.v = [np.zeros_like(p) for p in params]
 
     def __call__(self, gradients: list[Array]) -> None:
-        for p, g, v, s in zip(self.params, gradients, self.v, self.scratch):
+        for p, g, v in zip(self.params, gradients, self.v):
             v *= MOMENTUM
             v += g
-            np.multiply(v, self.lr, out=s)
-            p -= s
+            np.multiply(v, self.lr, out=g)
+            p -= g
 
 
 class Adam(SGD):
@@ -46,6 +47,8 @@ class Adam(SGD):
         self.m = [np.zeros_like(p) for p in params]
         self.v = [np.zeros_like(p) for p in params]
         self.t = 0
+        buffer = np.empty(max(p.size for p in params), params[0].dtype)
+        self.scratch = [buffer[: p.size].reshape(p.shape) for p in params]
 
     def __call__(self, gradients: list[Array]) -> None:
         self.t += 1
@@ -56,10 +59,10 @@ class Adam(SGD):
             np.multiply(g, 1 - b1, out=s)
             m *= b1
             m += s
-            np.multiply(g, g, out=s)
-            s *= 1 - b2
+            g *= g
+            g *= 1 - b2
             v *= b2
-            v += s
+            v += g
             np.sqrt(v, out=s)
             s += EPS * root
             np.divide(m, s, out=s)

@@ -24,7 +24,7 @@ class Step(Protocol):
 
 
 class System(NamedTuple):
-    """One column of the table."""
+    """One column of the table.  Without any steps it is left out, and its version says why."""
 
     name: str
     version: str
@@ -59,7 +59,10 @@ def available() -> tuple[list[System], dict[str, str]]:
     left_out: dict[str, str] = {}
     for file in FILES:
         try:
-            found += systems_of(file)
+            made = systems_of(file)
         except ImportError as error:
             left_out[file] = str(error)
+            continue
+        left_out |= {system.name: system.version for system in made if not system.steps}
+        found += [system for system in made if system.steps]
     return found, left_out

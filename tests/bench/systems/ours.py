@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,11 @@ def chain(workload: Workload, wrap: Wrap) -> Step:
     return Made(lambda: step(a).item(), lambda: [a.grad])
 
 
+try:
+    VERSION = version("tinygrad_edu")
+except PackageNotFoundError:
+    VERSION = "as it stands here, not installed"
+
 NETWORKS: dict[str, Callable[[Workload, Wrap], Step]] = {
     "a": classifier,
     "b": classifier,
@@ -164,7 +170,7 @@ def systems() -> list[System]:
     def made(name: str, steps: dict[str, Callable[[Workload, Wrap], Step]], wrap: Wrap) -> System:
         return System(
             name,
-            tg_version(),
+            VERSION,
             {key: (lambda workload, make=make: make(workload, wrap)) for key, make in steps.items()},
             module="tinygrad_edu",
         )
@@ -172,13 +178,6 @@ def systems() -> list[System]:
     found = [made(OURS, {**NETWORKS, **GRAPHS}, lambda step: step)]
     if hasattr(tg, "compile"):
         found.append(made(f"{OURS} compiled", NETWORKS, tg.compile))
+    else:
+        found.append(System(f"{OURS} compiled", "tg.compile is not there", {}))
     return found
-
-
-def tg_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("tinygrad_edu")
-    except PackageNotFoundError:
-        return "this clone"

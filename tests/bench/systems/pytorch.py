@@ -191,4 +191,6 @@ def systems() -> list[System]:
     if any(map(shutil.which, ("c++", "g++", "clang++"))):
         without = {key: make for key, make in NETWORKS.items() if key != "l"}  # its LSTM is a graph break
         found.append(made("torch.compile, 2 threads", without, 2, torch.compile))
+    else:
+        found.append(System("torch.compile", "it needs a C++ compiler", {}))
     return found

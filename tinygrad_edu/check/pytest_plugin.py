@@ -4,9 +4,8 @@
         x = tg.Tensor(gradcheck_rng.normal(size=(3, 4)), requires_grad=True)
         gradcheck(lambda x: x**3, x)
 
-It comes with the package, into every pytest of an environment.  So it stands beside the package, and not in it: it
-loads nothing, neither NumPy nor tinygrad_edu, until a test asks for one of its fixtures; and it says nothing unless
-such a test fails.  Then it says with which seed.
+It comes with the package, and says nothing unless a test that uses one of its fixtures fails.  Then it says with which
+seed.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pytest
 
-if TYPE_CHECKING:
-    import numpy as np
+from tinygrad_edu.check import numerical
 
 SEED = pytest.StashKey[int]()
 
@@ -35,8 +34,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def gradcheck_rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator of its own for each test, seeded from the test's name: the same in each run and in any order."""
-    import numpy as np
-
     request.node.stash[SEED] = seed = _seed(request.config, request.node)
     return np.random.default_rng(seed)
 
@@ -44,17 +41,13 @@ def gradcheck_rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def gradcheck(gradcheck_rng: np.random.Generator) -> Any:
     """`tinygrad_edu.check.gradcheck`, whose cotangents are drawn with the test's generator."""
-    from tinygrad_edu import check
-
-    return functools.partial(check.gradcheck, rng=gradcheck_rng)
+    return functools.partial(numerical.gradcheck, rng=gradcheck_rng)
 
 
 @pytest.fixture
 def gradgradcheck(gradcheck_rng: np.random.Generator) -> Any:
     """`tinygrad_edu.check.gradgradcheck`, whose cotangents are drawn with the test's generator."""
-    from tinygrad_edu import check
-
-    return functools.partial(check.gradgradcheck, rng=gradcheck_rng)
+    return functools.partial(numerical.gradgradcheck, rng=gradcheck_rng)
 
 
 @pytest.hookimpl(hookwrapper=True)
