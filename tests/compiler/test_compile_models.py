@@ -315,3 +315,42 @@ def test_a_loss_alone() -> None:
             assert not function(*data[0]).requires_grad
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-13)  # 2 * gradient, where eager sweeps with 2
+
+
+def test_two_updates_in_one_step() -> None:
+    """What is computed again behind an update is not what was computed before it, though the equations are the same."""
+    found = []
+    for compiled in (False, True):
+        net, loss_of, data = classifier("tanh")()
+        optimizer = tg.optim.SGD(net.parameters(), lr=0.5)
+
+        def step(x: Any, t: Any, net: Any = net, loss_of: Any = loss_of, optimizer: Any = optimizer) -> Any:
+            losses = []
+            for _ in range(2):
+                losses.append(loss_of(net(x), t))
+                optimizer.zero_grad()
+                losses[-1].backward()
+                optimizer.step()
+            return losses
+
+        function = tg.compile(step) if compiled else step
+        losses = [loss.numpy() for batch in data for loss in function(*batch)]
+        found.append([*losses, *[p.grad for p in net.parameters()], *net.state_dict().values()])
+    assert found[0][0] != found[0][1]
+    assert_same(*found)
+
+
+def test_an_accuracy_beside_the_loss() -> None:
+    """Several results, in a dict; whole numbers among them."""
+    net, loss_of, data = classifier("relu")()
+
+    def evaluate(x: Any, t: Any) -> dict[str, Any]:
+        logits = net(x)
+        return {"loss": loss_of(logits, t).detach(), "right": (logits.argmax(axis=1) == t).sum(), "n": len(t)}
+
+    compiled = tg.compile(evaluate)
+    for batch in data:
+        ours, expected = compiled(*batch), evaluate(*batch)
+        assert ours["n"] == expected["n"] == 8
+        assert ours["loss"].item() == expected["loss"].item()
+        assert ours["right"].item() == expected["right"].item()
