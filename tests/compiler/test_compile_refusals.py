@@ -293,3 +293,31 @@ def test_settings_in_dicts_and_objects() -> None:
     numbers[0] = 7.0
     np.testing.assert_array_equal(compiled(X).numpy(), step(X).numpy())
     assert compiled.functions == 4
+
+
+class Hidden:
+    """Holds what a step needs where its names do not lead."""
+
+    def __init__(self, *parts: Any) -> None:
+        self.get = iter([parts] * 100).__next__
+
+
+@pytest.mark.parametrize("what", ["parameter", "optimiser"])
+def test_what_cannot_be_reached_is_not_touched(what: str) -> None:
+    """The runs that check a compiled step have to begin with the same numbers: what cannot be put back is refused."""
+    net, optimizer = parts()
+    before = net.state_dict()
+    hidden = Hidden(net, optimizer)
+
+    def step(x: Any, net: Any = net if what == "optimiser" else None) -> Any:
+        found, optimizer = hidden.get()
+        loss = (net or found)(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with pytest.raises(tg.CompileError, match=rf"{what}.* cannot be reached"):
+        tg.compile(step)(X)
+    for key, value in net.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+    assert all(p.grad is None for p in net.parameters())

@@ -220,7 +220,7 @@ def compile(step: Step | None = None, *, fallback: bool = False, limit: int = LI
     >>> first = step(X, t).item()
     >>> step(X, t).item() < first
     True
-    >>> "np.matmul(X, fc1_weight" in step.source
+    >>> "(X, fc1_weight, out=linear1)" in step.source
     True
     """
     if step is None:

@@ -55,7 +55,7 @@ class Trace:
     """One run of a step, recorded."""
 
     def __init__(self, step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], reach: Reach) -> None:
-        self.tracer = Tracer()
+        self.tracer = Tracer(leaves=reach.leaves, optimizers=reach.optimizers.values())
         self.arguments = [self.tracer.argument(x) for x in leaves]
         traced = iter(self.arguments)
         args = replaced(args, traced)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.anomaly import OURS
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.optim import Optimizer
 from tinygrad_edu.record import Node
@@ -77,7 +78,7 @@ class Reach:
         return []
 
     def of_function(self, function: types.FunctionType) -> list[Any]:
-        if function.__module__ and function.__module__.split(".")[0] in ("tinygrad_edu", "numpy"):
+        if function.__code__.co_filename.startswith(OURS):
             return []
         found: list[Any] = list(function.__defaults__ or ())
         codes = [function.__code__]

@@ -6,6 +6,7 @@ sweep, whose rules run on Traced, too.  A number that leaves the record (`loss.i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,6 +34,12 @@ def _refuse(what: str) -> NoReturn:
 VALUE = (
     "{} needs the number itself, which a compiled step computes only later. Return the tensor and look at it outside "
     "(for a choice between two results there is tg.where)."
+)
+
+
+OUT_OF_REACH = (
+    "cannot be reached by names that the step uses, so it could not be put back between the runs that check the "
+    "compiled step: use a variable, an attribute or an argument that leads to it."
 )
 
 
@@ -134,7 +141,9 @@ class Tracer:
 
     result_class: type[Tensor] = Traced
 
-    def __init__(self, lines: bool = True) -> None:
+    def __init__(self, lines: bool = True, leaves: Iterable[Node] = (), optimizers: Iterable[Optimizer] = ()) -> None:
+        self.known = set(leaves)  # those whose gradients, and what is changed with them, can be put back
+        self.known_optimizers = set(optimizers)
         self.start = tick()  # Nodes that are younger were made in the step
         self.records: list[Record] = []
         self.modules: dict[Any, None] = {}  # those that were called
@@ -187,6 +196,8 @@ class Tracer:
         notes = node.note()
         if notes.hooks:
             _refuse("hooks cannot be compiled.")
+        if node.order < self.start and node not in self.known:
+            _refuse(f"the parameter {notes.name or 'that this gradient belongs to'} {OUT_OF_REACH}")
         old = notes.grad
         if old is not None and not isinstance(old, Traced):
             self.accumulated[node] = None
@@ -203,6 +214,8 @@ class Tracer:
 
     def step(self, optimizer: Optimizer) -> None:
         """`optimizer.step()`: one update for each parameter that has a gradient."""
+        if optimizer not in self.known_optimizers:
+            _refuse(f"this optimiser {OUT_OF_REACH}")
         self.optimizers[optimizer] = None
         for i, (p, scratch) in enumerate(zip(optimizer.params, optimizer.scratch)):
             g = p.grad
