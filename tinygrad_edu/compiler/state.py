@@ -59,7 +59,7 @@ class Reach:
             self.generators[id(x)] = x
         elif isinstance(x, Optimizer):
             self.optimizers[id(x)] = x
-            return [x.params]
+            return list(x.params)
         elif isinstance(x, Module):
             self.modules[id(x)] = x
             return list(vars(x).values())
