@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_edu.compiler.buffers import Piece, laid_out, order_of
 from tinygrad_edu.compiler.listing import Listing, Origin, Result, identifier
 from tinygrad_edu.compiler.source import Source
-from tinygrad_edu.compiler.state import Reach, same_attributes
+from tinygrad_edu.compiler.state import Reach, contents, same_attributes
 from tinygrad_edu.compiler.tracing import UPDATE
 from tinygrad_edu.errors import CompileError
 from tinygrad_edu.memory import aligned, edited_again, write_of
@@ -163,8 +163,12 @@ class Door:
             guards.append(f"{name(names_of, 'globals')}.get({word!r}) is {name(value, 'value')}")
         for cell, value in self.reach.cells:
             guards.append(f"{name(cell, 'cell')}.cell_contents is {name(value, 'value')}")
-        if self.reach.holders:
-            guards.append("door.reach.unchanged()")
+        for _, holder, before in self.reach.holders:
+            values = before.values() if isinstance(before, dict) else before
+            if all(isinstance(x, bool | int | float | str | None) for x in values):
+                guards.append(f"{name(contents(holder), 'held')} == {name(before, 'before')}")
+            elif "door.reach.unchanged()" not in guards:  # what is in it may have an == of its own
+                guards.append("door.reach.unchanged()")
         for optimizer, settings in self.optimizers:
             guards += [
                 f"{name(optimizer, 'optimizer')}.{key} == {name(value, 'value')}" for key, value in settings.items()

@@ -18,7 +18,7 @@ from tinygrad_edu.optim import Optimizer
 from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["Reach", "Saved", "difference", "same_attributes"]
+__all__ = ["Reach", "Saved", "contents", "difference", "same_attributes"]
 
 SMALL = 1 << 20  # numbers: larger arrays of the user's, that no Tensor holds, are taken not to be written to
 LIMIT = 100_000  # objects
