@@ -207,7 +207,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("svd", "rule 0: n > m  ->  n >= m"): _OUTSIDE,
     ("svd", "rule 0: if m > n  ->  if True"): _OUTSIDE,
     ("svd", "rule 0: m > n  ->  m >= n"): _OUTSIDE,
-    ("multi_margin_loss", "_own: classes or 1  ->  classes or 2"): "without classes there is no sample to count",
+    ("multi_margin_loss", "_starts: rows.shape[-1] or 1  ->  rows.shape[-1] or 2"): "no classes, no samples",
     (
         "copysign",
         "rule 0: np.sign(a) * np.copysign(1, b)  ->  np.sign(a) / np.copysign(1, b)",

@@ -14,6 +14,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import memory
+from tinygrad_edu.engine import sweep
 from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.modes import mode
 from tinygrad_edu.nn import functional
@@ -464,6 +465,31 @@ def test_a_rule_may_return_numbers_and_other_dtypes() -> None:
     x = leaf(np.float32([1.0, 2.0]))
     widened(x).backward([1.0, 2.0])
     assert x.grad.dtype == np.float32
+
+
+def test_what_is_retained_shares_no_memory() -> None:
+    """A sum hands its gradient on to both sides as it is; what they keep of it is theirs alone."""
+    a, b = (tg.Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    h, k = a * 1, b * 1
+    total = h + k
+    for t in (h, k, total):
+        t.retain_grad()
+    g = np.array([3.0, 4.0])
+    total.backward(g)
+    held = [g, *(t.grad for t in (a, b, h, k, total))]
+    for i, x in enumerate(held):
+        np.testing.assert_array_equal(x, [3, 4])
+        assert not any(np.shares_memory(x, y) for y in held[:i])
+
+
+def test_contributions_are_added_in_place() -> None:
+    """The first array that a leaf receives takes up all that comes later: no new one for each use."""
+    x = tg.Tensor(np.ones(1000), requires_grad=True)
+    y = x * 2 + x * 3 + x * 4 + x * 5
+    assert y._node is not None
+    totals = []  # only their addresses: an array that somebody holds must not be changed
+    sweep([(y._node, np.ones(1000))], watch=lambda node, parent, c, total: totals.append((parent, id(total))))
+    assert len({address for parent, address in totals if parent is x._node}) == 1
 
 
 def test_a_failed_sweep_leaves_the_graph_as_it_was() -> None:

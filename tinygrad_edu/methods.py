@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
-from tinygrad_edu.porting import with_numpys_keywords
+from tinygrad_edu.porting import for_porters
 
 if TYPE_CHECKING:
     from tinygrad_edu.tensor import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Axis = int | tuple[int, ...] | None
 
 
-@with_numpys_keywords
+@for_porters
 class Methods:
     """What `t.exp()`, `t.sum(axis=0)`, `t.reshape(2, 3)`, ... mean."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -20,7 +20,6 @@ from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.methods import Methods
 from tinygrad_edu.modes import current_mode, mode
 from tinygrad_edu.op import NUMPY, OPS, signature
-from tinygrad_edu.porting import OF_TENSOR, missing
 from tinygrad_edu.record import REFUSALS, Node, Value, apply2, leaf, plain
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
@@ -284,11 +283,6 @@ class Tensor(Value, Methods):
         if self._node is None or not self._node.needs_grad:
             raise GraphError(f"{what}: this tensor needs no gradient; make it with requires_grad=True")
         return self._node
-
-    if not TYPE_CHECKING:  # a type checker knows by itself what is missing
-
-        def __getattr__(self, name: str) -> Any:
-            raise missing("Tensor", name, OF_TENSOR)
 
     # ------------------------------------------------------------------------------------- NumPy
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_edu import Tensor
 from tinygrad_edu.program import Call, Contribution, Equation, Program, Variable, trace
+from viz.labels import short
 from viz.rollup import Unit, rolled_up
 
 Kind = Literal["parameter", "data", "result", "output"]
@@ -276,4 +277,4 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _short(value: Any) -> str:
     text = "..." if isinstance(value, np.ndarray) and value.size > 8 else " ".join(str(value).split())
-    return text if len(text) <= 24 else text[:21] + "..."
+    return short(text, 24)

@@ -9,9 +9,11 @@ from time import perf_counter
 import numpy as np
 
 import tinygrad_edu as tg
+import viz
 from tests.bench.timing import interleaved, quartiles
 from tinygrad_edu.nn.functional import cross_entropy
 from tinygrad_edu.op import NUMPY, OPS
+from viz.layout import laid_out
 
 
 def multiply() -> str:
@@ -106,10 +108,36 @@ def convolution() -> str:
     return f"conv2d 32x1x28x28, 8 filters of 3x3: {', '.join(ratios)}; peak of new memory {peak:.1f} MiB"
 
 
+def pictures() -> str:
+    """Seconds from a recorded graph to its laid-out SVG: chains without any module, and an RNN with shared weights."""
+    rng = np.random.default_rng(0)
+
+    def chain(n: int) -> tg.Tensor:
+        x = y = tg.Tensor(0.5, requires_grad=True, name="x")
+        for choice in rng.integers(0, 3, n):
+            y = tg.sin(y) if choice == 0 else y * x if choice == 1 else y + 1.0
+        return y
+
+    def rnn(steps: int) -> tg.Tensor:
+        W, U = (tg.Tensor(rng.normal(size=(8, 8)) / 4, requires_grad=True, name=name) for name in "WU")
+        h = tg.Tensor(np.zeros((4, 8)), name="h0")
+        for _ in range(steps):
+            h = tg.tanh(h @ W + tg.Tensor(rng.normal(size=(4, 8))) @ U)
+        return (h * h).sum()
+
+    def seconds(loss: tg.Tensor) -> float:
+        start = perf_counter()
+        laid_out(viz.draw(loss).source, "svg")
+        return perf_counter() - start
+
+    drawn = [f"{n:,}: {seconds(chain(n)):.2f} s" for n in (100, 1_000, 10_000, 100_000)]
+    return f"drawing operations: {', '.join(drawn)}; an RNN of 50 steps: {seconds(rnn(50)):.2f} s"
+
+
 def table() -> str:
     """How many operations there are, with how many samples, and how many NumPy functions come to them."""
     samples = sum(len(op.samples) for op in OPS.values())
     return f"{len(OPS)} operations with {samples} samples; {len(NUMPY)} NumPy functions work on tensors"
 
 
-FIGURES = (table, multiply, chains, digits, convolution)
+FIGURES = (table, multiply, chains, digits, convolution, pictures)

@@ -156,6 +156,8 @@ def run(seeds: int, numbers_only: bool = False) -> tuple[dict[str, Counter[str]]
                     table[CLIMBS][outcome(stepped, CLIMBS)[0]] += 1
                 else:
                     right["right" if stepped.ok else "WRONG"] += 1
+                    if not stepped.ok:
+                        said.append(f"{place}: a right update was called wrong\n{stepped}")
             continue
         result, words = outcome(comparison, name)
         table[name][result] += 1

@@ -63,6 +63,13 @@ def test_an_axis_of_size_one_more_or_less_is_no_difference(a, b):
     assert not one(2 * x, x.reshape(b)).ok
 
 
+def test_a_lost_axis_with_which_an_update_would_be_broadcast():
+    x = rng.normal(size=3)
+    assert one(x, x.reshape(3, 1)).note == "its shape is (3,): subtracted from (3, 1), it is broadcast to (3, 3)"
+    assert one(x.reshape(1, 3), x).note == ""
+    assert one(x, x.reshape(1, 3)).note == ""
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [((3, 4), (4, 3)), ((1, 3), (3, 1)), ((3,), (4,)), ((2, 3), (6,)), ((3,), (3, 3)), ((), (2,)), ((2, 1, 3), (3, 2))],

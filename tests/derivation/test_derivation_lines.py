@@ -163,6 +163,15 @@ def test_every_explanation_is_right(name: str) -> None:
             np.testing.assert_allclose(found, line.target.value, rtol=1e-10, atol=1e-13, err_msg=line.text())
 
 
+def test_a_chain_names_only_what_is_written() -> None:
+    """x @ W.T + b: neither the transpose nor the product has a line of its own."""
+    w, b = Tensor(np.ones((3, 5)), requires_grad=True, name="W"), Tensor(np.ones(3), requires_grad=True, name="b")
+    explained = tg.derive(tg.tanh(np.ones((4, 5)) @ w.T + b).sum()).explain("W")
+    assert str(explained).splitlines()[1].strip() == "∂L/∂W = ∂L/∂v₂ · ∂v₂/∂v₁ · ∂v₁/∂W"
+    assert explained.lines[-1].text() == "∂L/∂W = (∂L/∂v₁)ᵀ X"
+    assert explained.lines[-1].text(ascii=True) == "dL/dW = (dL/dv1)' X"
+
+
 def test_several_ways_have_no_chain() -> None:
     x = Tensor(2.0, requires_grad=True, name="x")
     explained = tg.derive(tg.sin(x) * x).explain("x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
@@ -251,7 +252,7 @@ def _with_graph(
         raise ValueError(f"compare_gradients: updated has {', '.join(strange)}, which the graph does not know")
     wrong = {row.name for row in rows if not row.ok}
     suspect = wrong & set(yours)
-    columns = convention == "columns"
+    columns = convention == "columns" or e.columns
     diagnosis = Diagnosis()
     if suspect or told:
         diagnosis = diagnose(e, yours, rtol, call, answer.value, moved, columns)
@@ -311,4 +312,8 @@ def _row(name: str, yours: Array | None, true: Array | None, rtol: float, magnit
     note = " and ".join(side for side, a in (("yours", yours), ("the automatic one", true)) if np.isnan(a).any())
     if rtol < error < np.inf and matches(yours, true, rtol, roundings(magnitude, rtol)):
         error = float(np.abs(yours.reshape(true.shape) - true).max()) / magnitude
-    return Row(name, true.shape, error, error <= rtol, f"NaN in {note}" if note else "")
+    note = f"NaN in {note}" if note else ""
+    together = np.broadcast_shapes(yours.shape, true.shape)
+    if error <= rtol and math.prod(together) != true.size:  # right numbers, but an update with them would go wrong
+        note = f"its shape is {yours.shape}: subtracted from {true.shape}, it is broadcast to {together}"
+    return Row(name, true.shape, error, error <= rtol, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -44,13 +44,12 @@ def build(
     if parameter is None:
         return Derivation(program, lines, names, explain)
     on_path = {program.gradients[x] for x in path if x in program.gradients}
-    shown = [line for line in lines if line.part == "forward" or line.target in on_path]
-    mentioned: set[Variable] = {x for x in path if x not in builder.transparent}
-    for line in reversed(shown):  # of the forward pass, what leads to the loss from there, and what the rules mention
-        if line.part == "backward" or line.target in mentioned:
-            mentioned.update(x.variable for x in walk(line.right) if line.part == "backward" and isinstance(x, Symbol))
-    shown = [line for line in shown if line.part == "backward" or line.target in mentioned]
-    return Derivation(program, shown, names, explain, _chain(program, names, path))
+    backward = [line for line in lines if line.part == "backward" and line.target in on_path]
+    mentioned = {x.variable for line in backward for x in walk(line.right) if isinstance(x, Symbol)}
+    mentioned.update(x for x in path if x not in builder.transparent)
+    shown = [*(line for line in lines if line.part == "forward" and line.target in mentioned), *backward]
+    written = {line.target for line in shown} | {parameter}
+    return Derivation(program, shown, names, explain, _chain(program, names, path, written))
 
 
 def _path(program: Program, parameter: Variable) -> list[Variable]:
@@ -63,13 +62,15 @@ def _path(program: Program, parameter: Variable) -> list[Variable]:
     return [*found, parameter]
 
 
-def _chain(program: Program, names: Names, path: list[Variable]) -> tuple[tuple[Name, Name], ...]:
-    """The links d(later)/d(earlier), if there is just one way from the loss to the parameter."""
+def _chain(
+    program: Program, names: Names, path: list[Variable], written: Container[Variable | None]
+) -> tuple[tuple[Name, Name], ...]:
+    """The links d(later)/d(earlier) of what is written, if there is just one way from the loss to the parameter."""
     inside = set(path)
     ways = Counter(c.operand for c in program.contributions if c.operand in inside and c.equation.target in inside)
     if any(ways[x] > 1 for x in path):
         return ()
-    spelled = [names.before.get(x) or names.of(x) for x in path]
+    spelled = [names.before.get(x) or names.of(x) for x in path if x in written]
     return tuple(itertools.pairwise(spelled))
 
 

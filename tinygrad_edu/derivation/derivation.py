@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from tinygrad_edu.derivation.algebra import Step
 from tinygrad_edu.derivation.documents import as_html, as_latex, as_markdown, as_text
-from tinygrad_edu.derivation.expressions import Count, Expression, Symbol
+from tinygrad_edu.derivation.expressions import Count, Expression, Symbol, walk
 from tinygrad_edu.derivation.mathml import mathml
 from tinygrad_edu.derivation.names import Derivative, Name
-from tinygrad_edu.derivation.naming import Names
+from tinygrad_edu.derivation.naming import Names, is_technical
 from tinygrad_edu.derivation.numpy_source import Source
 from tinygrad_edu.derivation.printing import Latex, Text
 from tinygrad_edu.program import Contribution, Equation, Program, Variable
@@ -70,7 +70,8 @@ class Derivation:
     @property
     def counts(self) -> list[Count]:
         """The numbers that have a name, n and the like, as far as the lines mention them."""
-        return [Count(name, number) for number, name in self.names.counts.items()]
+        mentioned = (x for line in self.lines for x in walk(line.right) if isinstance(x, Count))
+        return list(dict.fromkeys(mentioned))
 
     def explain(self, name: str, numbers: bool = False) -> Derivation:
         """Only the way to one gradient, with the chain rule written link by link.
@@ -177,11 +178,12 @@ class Derivation:
         return Source(self).arguments
 
     def where(self) -> list[tuple[Name, str]]:
-        """The symbols whose names in the program are other ones: W1 is fc1.weight."""
-        found = []
+        """What some symbols are: L, if no output is called so, and W1, which the program calls fc1.weight."""
+        outputs = self.program.outputs
+        found = [] if len(outputs) == 1 and outputs[0].shape == () else [(self.names.loss, "the sum of all outputs")]
         for variable in self.program.variables():
             name = self.names.names.get(variable)
-            if variable.named and name is not None and name != Name(variable.name) and "." in variable.name:
+            if variable.named and name is not None and name != Name(variable.name) and is_technical(variable.name):
                 found.append((name, variable.name))
         return found
 

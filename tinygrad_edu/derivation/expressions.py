@@ -176,33 +176,36 @@ def evaluate(expression: Expression, values: Mapping[Variable, Any]) -> Any:
     >>> evaluate(line.right, {derivation.program["x"]: x.data})
     array([2., 4.])
     """
+    with np.errstate(all="ignore"):
+        return _evaluate(expression, values)
+
+
+def _evaluate(expression: Expression, values: Mapping[Variable, Any]) -> Any:
     if isinstance(expression, Symbol):
         value = values[expression.variable]
         return value if not expression.flipped else np.reshape(value, (-1, 1)) if np.ndim(value) == 1 else value.T
     if isinstance(expression, Number | Count):
         return expression.value
     if isinstance(expression, Sum):
-        total = evaluate(expression.terms[0], values)
+        total = _evaluate(expression.terms[0], values)
         for term in expression.terms[1:]:
-            total = total + evaluate(term, values)
+            total = total + _evaluate(term, values)
         return total
-    with np.errstate(all="ignore"):
-        if isinstance(expression, Product):
-            return _evaluate_product(expression, values)
-        assert isinstance(expression, Apply)
-        operands = [None if x is None else evaluate(x, values) for x in expression.operands]
-        op = expression.op
-        value = op.forward(*operands, **expression.params)
-        return value[0] if op.residual is not None else value
+    if isinstance(expression, Product):
+        return _evaluate_product(expression, values)
+    assert isinstance(expression, Apply)
+    operands = [None if x is None else _evaluate(x, values) for x in expression.operands]
+    value = expression.op.forward(*operands, **expression.params)
+    return value[0] if expression.op.residual is not None else value
 
 
 def _evaluate_product(product: Product, values: Mapping[Variable, Any]) -> Any:
     result = product.coefficient
     for factor in product.above:
-        value = evaluate(factor, values)
+        value = _evaluate(factor, values)
         result = result * (value + 0 if np.asarray(value).dtype == bool else value)
     for factor in product.below:
-        result = result / evaluate(factor, values)
+        result = result / _evaluate(factor, values)
     return result
 
 

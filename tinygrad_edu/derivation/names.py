@@ -22,6 +22,7 @@ def _letter(kind: str, word: str) -> str:
 
 LETTERS = {**{x: _letter("SMALL", x) for x in SMALL}, **{x: _letter("CAPITAL", x) for x in LARGE}}
 WORDS = {letter: word for word, letter in LETTERS.items()}
+SPELLED = str.maketrans(WORDS)
 ABOVE = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 BELOW = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
 LATEX = {
@@ -128,11 +129,11 @@ def _latex_character(c: str) -> str:
 
 def printable(word: str) -> str:
     """Without line breaks and control characters."""
+    if word and word.isprintable():
+        return word
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(word.split("\n"))) or "?"
 
 
 def plain(text: str) -> str:
     """In ASCII: a Greek letter as its word, anything else that is not ASCII as its number."""
-    for word, letter in LETTERS.items():
-        text = text.replace(letter, word)
-    return text.encode("ascii", "backslashreplace").decode()
+    return text if text.isascii() else text.translate(SPELLED).encode("ascii", "backslashreplace").decode()

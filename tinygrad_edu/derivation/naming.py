@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_edu.derivation.names import Derivative, Name, parse
 from tinygrad_edu.program import Equation, Program, Variable
 
-__all__ = ["ACTIVATIONS", "Convention", "Layer", "Names", "Notation"]
+__all__ = ["ACTIVATIONS", "Convention", "Layer", "Names", "Notation", "is_technical"]
 
 Notation = Literal["delta", "leibniz", "bar"]
 Convention = Literal["rows", "columns"]
@@ -131,8 +131,10 @@ class Names:
         if len(program.outputs) == 1 and single:
             self.loss = self.names[single[0]] = parse(single[0].name) if single[0].named else Name("L")
             self.taken.add(self.loss.text(True))
+        if self.notation == "delta":
+            self.taken.update(Name("δ", str(i)).text(True) for i in self.output_of.values())
         for variable in program.variables():  # what users have called something comes first
-            if variable.named and variable not in self.names and "." not in variable.name:
+            if variable.named and variable not in self.names and not is_technical(variable.name):
                 self.names[variable] = self._take(parse(variable.name))
         last = len(self.layers)
         for number, layer in enumerate(self.layers, start=1):
@@ -266,6 +268,11 @@ class Names:
             return None
         of = (equation.of or equation).op.name
         return self.counts[int(number)] if of in LOSSES or of == "mean" or number > 2 else None
+
+
+def is_technical(name: str) -> bool:
+    """Is it what a module calls its parameter ("fc1.weight"), rather than what a person has called it?"""
+    return "." in name or name in ("weight", "bias")
 
 
 def _wide(variable: Variable) -> bool:

@@ -47,7 +47,7 @@ class Source:
     def __init__(self, derivation: Derivation) -> None:
         self.derivation = derivation
         self.names: dict[Variable, str] = {}
-        self.taken = {"np", "math", "n", *HELPERS}
+        self.taken = {"np", "math", *HELPERS, *(x.code() for x in derivation.names.counts.values())}
         self.lines = derivation.lines
         program = derivation.program
         own = [line for line in self.lines if line.right != derivation.symbol(line.target)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.derivation.expressions import Apply, Count, Expression, Number, Product, Sum, Symbol
-from tinygrad_edu.derivation.names import latex_word
+from tinygrad_edu.derivation.names import Derivative, latex_word
 from tinygrad_edu.op import ATOM, POWER, PRODUCT, SUM
 
 __all__ = ["Latex", "Printer", "Text"]
@@ -150,6 +150,8 @@ class Printer:
             text = self.space.join(filter(None, [text, self.write(x.above[0])[0]]))
             return (self.minus + text if negative else text), PRODUCT
         alone = len(arrays) == 1 and not coefficient and not scalars
+        if alone and not x.below and not _is_mask(arrays[0]):
+            array = self.part(arrays[0], PRODUCT)
         if alone and x.below and isinstance(arrays[0], Sum | Product) and self.bare_numerator:
             array = self.write(arrays[0])[0]
         top = self.space.join(filter(None, [coefficient, *words, array])) or "1"
@@ -236,8 +238,8 @@ class Printer:
     def broadcast(self, x: Apply) -> Written | None:
         (inner,) = x.operands
         assert inner is not None
-        if isinstance(inner, Number) and inner.value == 1:
-            return self.ones, ATOM
+        if isinstance(inner, Number) and abs(inner.value) == 1:
+            return (self.ones, ATOM) if inner.value > 0 else (self.minus + self.ones, PRODUCT)
         if inner.shape == ():
             return f"{self.part(inner, PRODUCT)} {self.ones}", PRODUCT
         if len(x.shape) == 2 and inner.shape == (x.shape[0], 1):
@@ -358,18 +360,24 @@ class Text(Printer):
 
     def powered(self, x: Expression | None, exponent: str) -> Written:
         base = self.part(x, ATOM)
-        if isinstance(x, Symbol) and x.name.above and not self.ascii:
+        if self.is_crowded(x):
             base = self.fenced(base)
         if not self.ascii and exponent.isdigit():
             return base + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")), POWER
         return f"{base}^{exponent if exponent.replace('.', '').isalnum() else self.fenced(exponent)}", POWER
+
+    def is_crowded(self, x: Expression | None) -> bool:
+        """Has the symbol something above already, or is it a fraction?  In ASCII only the latter: H1' is clear."""
+        if not isinstance(x, Symbol):
+            return False
+        return isinstance(x.name, Derivative) or (bool(x.name.above) and not self.ascii)
 
     def summed(self, inside: str, axis: str) -> str:
         return f"{'sum' if self.ascii else 'Σ'}{f'_{axis}' if axis else ''}[ {inside} ]"
 
     def upright(self, x: Expression | None) -> Written:
         text, binds = self.write(x)
-        plain = binds == ATOM and (self.ascii or not (isinstance(x, Symbol) and x.name.above))
+        plain = binds == ATOM and not self.is_crowded(x)
         return f"{text if plain else self.fenced(text)}{self.prime}", POWER
 
     def indexed(self, x: Expression | None, index: str) -> str:

@@ -71,8 +71,9 @@ def mean(algebra: Algebra, node: Apply) -> Expression | None:
     if not math.prod(x.shape):
         return None
     name = algebra.names.counts.get(count)
-    found = whole_sum(algebra, total) or total
-    return algebra.product(1, [found], [Number(count) if name is None or count == 1 else Count(name, count)])
+    return algebra.product(
+        1, [algebra.apply(total)], [Number(count) if name is None or count == 1 else Count(name, count)]
+    )
 
 
 @rule("power")
@@ -92,7 +93,7 @@ def layer(algebra: Algebra, node: Apply) -> Expression | None:
     assert x is not None
     assert weight is not None
     assert bias is not None
-    product = apply("matmul", x, weight, shape=(*x.shape[:-1], weight.shape[1]))
+    product = algebra.apply(apply("matmul", x, weight, shape=(*x.shape[:-1], weight.shape[1])))
     return Sum((product, bias))
 
 
@@ -177,7 +178,7 @@ def whole_sum(algebra: Algebra, node: Apply) -> Expression | None:
         other = algebra.turn(x)  # the order of the elements does not matter
         if transposes(other) < transposes(x):
             total = Apply(node.op, (other,), node.params, ())
-            return whole_sum(algebra, total) or total
+            return algebra.apply(total)
     if not isinstance(x, Product):
         return None
     scalars = [y for y in x.above if y.shape == ()]
@@ -191,7 +192,8 @@ def whole_sum(algebra: Algebra, node: Apply) -> Expression | None:
     inner = make_product(1, above, below)
     if inner.shape != x.shape:
         return None
-    return algebra.product(x.coefficient, [*scalars, Apply(node.op, (inner,), node.params, node.shape)], divisors)
+    rest = algebra.apply(Apply(node.op, (inner,), node.params, node.shape))
+    return algebra.product(x.coefficient, [*scalars, rest], divisors)
 
 
 @rule("sum")
@@ -357,7 +359,7 @@ def _reduced(algebra: Algebra, node: Apply, each: Expression, count: int) -> Exp
         below.append(Number(count) if name is None else Count(name, count))
     if rest.shape != ():
         total = apply("sum", rest, shape=(), axis=None, keepdims=False)
-        rest = whole_sum(algebra, total) or total
+        rest = algebra.apply(total)
     return make_product(tidy(coefficient), (rest,), tuple(below))
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.diagnosis.backward import Change
-from tinygrad_edu.check.diagnosis.evidence import Evidence, Output, sigmoid
+from tinygrad_edu.check.diagnosis.evidence import Evidence, Output
 from tinygrad_edu.check.diagnosis.hypotheses import Guess, Hypothesis, Step, guesses
-from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, SOFTMAX
+from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, SOFTMAX, Inside
 from tinygrad_edu.program import Variable
 
 __all__ = ["at_the_output", "constants", "decay", "stale"]
@@ -41,26 +41,8 @@ def at_the_output(e: Evidence, output: Output) -> Iterator[Guess]:
         yield from _long_way(e, output, true, SOFTMAX, -k * t / a)
 
 
-class _Inside(Step):
-    """The step through an activation that a fused operation hides: the mistakes that are made at it are the same."""
-
-    @property
-    def operation(self) -> str:
-        return "sigmoid" if self.e.output is not None and self.e.output.activation == "sigmoid" else "softmax"
-
-    def apply(self, x: Array) -> Array:
-        return sigmoid(x)
-
-    @property
-    def x(self) -> Array:
-        return np.asarray(self.args[0])
-
-    def slope(self, y: Array, x: Array) -> Array:
-        return y * (1 - y)
-
-
 def _long_way(e: Evidence, output: Output, true: Array, table: list[Hypothesis], g: Array) -> Iterator[Guess]:
-    yield from guesses(table, _Inside(e, output.v, true, None, g, output.a, (e.of(output.v),)))
+    yield from guesses(table, Inside(e, output.v, true, None, g, output.a, (e.of(output.v),), name=output.activation))
 
 
 def _first_samples(e: Evidence, v: Variable, true: Array) -> Iterator[Guess]:
@@ -69,7 +51,8 @@ def _first_samples(e: Evidence, v: Variable, true: Array) -> Iterator[Guess]:
     why = "The loss of a batch is made of all its samples, and so is its gradient."
     for row in (0, -1):
         only = np.zeros_like(true)
-        only[row] = true[row]
+        at = (slice(None), row) if e.columns else row
+        only[at] = true[at]
         for factor in (1, e.n):
             yield Guess("first sample only", why, v, Change(totals={v: factor * only}))
 
@@ -92,12 +75,13 @@ def constants(e: Evidence, at_parameter: bool) -> list[tuple[float, str, str]]:
         else:
             found.append((1 / n, "1/n too many", f"Divided by n, but {whole}."))
             found.append((n, "n times too large", f"Multiplied by n, but {whole}."))
-    if C > 1:
+    if C > 1 and (e.divides_by(e.n) or e.divides_by(1)):
         found.append((1 / C, "mean over classes too", "The loss is divided by the number of samples, not of numbers."))
+    if C > 1 and e.output is not None and e.divides_by(e.n * e.classes):
         found.append(
             (C, "missing mean over classes", "This loss is a mean over all numbers, classes or outputs included.")
         )
-        if e.mean and n > 1:
+        if n > 1:
             found.append((n * C, "missing 1/n", "The loss is a mean over all n C numbers; so is its gradient."))
             found.append(
                 (1 / (n * C), "1/n twice", "The 1/n of the loss is in delta already; it must not come in again.")
@@ -163,11 +147,11 @@ def decay(e: Evidence, variable: Variable, yours: Array) -> Iterator[Guess]:
 
 def stale(e: Evidence, step: Step, first: Variable, yours: Array) -> Iterator[Guess]:
     """dL/dH = delta W^T with a W that has already moved to W - eta dL/dW: eta is found by least squares."""
-    W = step.equation.operands[1]
+    W = step.W
     if W not in e.sweep.totals or e.of(W).ndim != 2 or yours.size < 2:
         return
     true = e.sweep.totals[first]
-    moved = e.sweep.changed(step.change(_through(step, e.sweep.totals[W])), first).get(first)
+    moved = e.sweep.changed(step.change(_through(step, step.turn(e.sweep.totals[W]))), first).get(first)
     if moved is None or moved.shape != true.shape or yours.shape != true.shape:
         return
     size = float(np.sum(moved * moved))
@@ -180,7 +164,7 @@ def stale(e: Evidence, step: Step, first: Variable, yours: Array) -> Iterator[Gu
         f"{rate:.6g} d{symbol})^T. First all gradients, then the updates."
     )
     yield Guess("stale values after an update", why, step.variable, _all_stale(e, step, rate))
-    alone = step.change(step.true - rate * _through(step, e.sweep.totals[W]))
+    alone = step.change(step.true - rate * _through(step, step.turn(e.sweep.totals[W])))
     yield Guess("stale values after an update", why, step.variable, alone)
 
 
@@ -194,12 +178,11 @@ def _all_stale(e: Evidence, first: Step, rate: float) -> Change:
     change = Change()
     sweep = e.sweep
     for layer in reversed(e.layers):
-        edge = next(
-            (edge for edge in sweep.parts if layer.U is edge[0].target and layer.H is edge[0].operands[edge[1]]), None
-        )
+        uses = sweep.uses.get(layer.H, []) if layer.H is not None else []
+        edge = next((x for x in uses if x in sweep.parts and layer.W in x[0].operands[1:2]), None)
         if edge is None or layer.W is None or layer.W not in sweep.totals:
             continue
-        if sweep.position[layer.U] > sweep.position[first.equation.target]:
+        if sweep.position[edge[0].target] > sweep.position[first.equation.target]:
             continue
         part = sweep.parts[edge]
         moved = (np.atleast_2d(sweep.totals[layer.U]) @ sweep.totals[layer.W].T).reshape(part.shape)

@@ -11,8 +11,8 @@ import numpy as np
 from tinygrad_edu.check.agreement import Array
 from tinygrad_edu.check.diagnosis.backward import Edge, Sweep
 from tinygrad_edu.check.layers import layers_of, named, recorded
-from tinygrad_edu.record import Node
 from tinygrad_edu.program import Equation, Program, Variable, trace
+from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Evidence", "Layer", "Output", "evidence_of", "sigmoid"]
@@ -54,6 +54,7 @@ class Evidence:
         self, program: Program, layers: list[Layer], targets: dict[str, Variable], values: Mapping[Variable, Any]
     ) -> None:
         self.program = program
+        self.loss: Tensor | None = None  # what was recorded, for its derivation
         self.layers = layers
         self.targets = targets
         self.values = values
@@ -68,7 +69,9 @@ class Evidence:
 
     def at(self, inputs: Mapping[Variable, Any]) -> Evidence:
         """The same program at other values of its inputs."""
-        return Evidence(self.program, self.layers, self.targets, evaluated(self.program, inputs))
+        there = Evidence(self.program, self.layers, self.targets, evaluated(self.program, inputs))
+        there.loss = self.loss
+        return there
 
     def of(self, variable: Variable) -> Array:
         """The value of a variable, as an array."""
@@ -88,6 +91,19 @@ class Evidence:
     def biases(self) -> set[Variable]:
         """The biases of the layers."""
         return {layer.b for layer in self.layers if layer.b is not None}
+
+    @property
+    def columns(self) -> bool:
+        """Are samples columns, U = W H + b 1^T?"""
+        if not self.layers or self.layers[-1].W is None or len(self.layers[-1].U.shape) < 2:
+            return False
+        return any(q.op.name == "matmul" and q.operands[0] is self.layers[-1].W for q in self.program.forward)
+
+    def divides_by(self, count: int) -> bool:
+        """May the gradient at the output be k (a - t) with k = 1/count, or 2/count?  Where k is not known, it may."""
+        if self.output is None:
+            return True
+        return bool(np.isclose(abs(self.output.k) * count, (1, 2), rtol=1e-9).any())
 
     @property
     def mean(self) -> bool:
@@ -143,7 +159,9 @@ class Evidence:
         """The number of samples, and of classes or outputs."""
         if self.layers:
             shape = np.shape(self.values[self.layers[-1].U])
-            return (shape[0], shape[-1]) if len(shape) > 1 else (1, shape[-1] if shape else 1)
+            if len(shape) < 2:
+                return 1, shape[-1] if shape else 1
+            return (shape[-1], shape[0]) if self.columns else (shape[0], shape[-1])
         data = [np.shape(self.values[x]) for x in self.program.inputs if x.kind == "data" and np.ndim(x.value)]
         return (data[0][0], 1) if data else (1, 1)
 
@@ -251,7 +269,9 @@ def evidence_of(loss: Tensor) -> Evidence:
     targets = {name: x for name, node in names.items() if (x := variable(node)) is not None}
     wide = {x: x.value.astype(np.float64) for x in program.inputs if x.dtype in (np.float32, np.float16)}
     values = evaluated(program, wide) if wide else {x: x.value for x in program.variables()}
-    return Evidence(program, layers, targets, values)
+    e = Evidence(program, layers, targets, values)
+    e.loss = loss
+    return e
 
 
 def _input(

@@ -53,6 +53,16 @@ class Step:
         return self.edge[1]
 
     @property
+    def H(self) -> Variable:
+        """Of a layer's product H W: the values that come in."""
+        return self.equation.operands[0]
+
+    @property
+    def W(self) -> Variable:
+        """Of a layer's product H W: the weight."""
+        return self.equation.operands[1]
+
+    @property
     def operation(self) -> str:
         """What the function at this step is called."""
         return str(self.equation.op.name)
@@ -75,6 +85,14 @@ class Step:
         args[self.i] = x
         rule = self.e.sweep.rule(self.equation, self.i)
         return np.asarray(rule(np.ones(np.shape(x)), y, *args, **self.equation.params))
+
+    def turn(self, array: Array) -> Array:
+        """An array of the program, its samples where this step has them."""
+        return array
+
+    def value(self, variable: Variable) -> Array:
+        """The value of another variable."""
+        return self.turn(self.e.of(variable))
 
     def change(self, array: Array) -> Change:
         """What is computed if `array` takes the place of what is right."""
@@ -131,6 +149,9 @@ def same(a: Array, b: Array) -> bool:
 
 def _what(step: Step) -> str:
     """An operation that is no activation has a derivative, too."""
-    if step.edge is None or step.equation.op.__module__.endswith("activations") or step.operation == "tanh":
+    layer = step.e.layer_of(step.variable)
+    if step.edge is None or (layer is not None and step.variable is layer.U):
+        return "activation derivative"
+    if step.equation.op.__module__.endswith("activations") or step.operation == "tanh":
         return "activation derivative"
     return f"derivative of {step.operation}"

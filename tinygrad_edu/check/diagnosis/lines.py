@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_edu.check.diagnosis.evidence import Evidence, Layer, Output
+from tinygrad_edu.derivation import derive
 from tinygrad_edu.program import Variable
 
 __all__ = ["right_line"]
@@ -21,10 +22,29 @@ SLOPES = {
 
 
 def right_line(e: Evidence, variable: Variable, columns: bool = False) -> str | None:
-    """`dW2 = H1.T @ delta2`, and the like; None for a gradient that has no line here.
+    """`dW2 = H1.T @ delta2`, and the like, for a layer; else the line of the derivation; None in large graphs.
 
     Rows are samples, or columns are: then it is `dW2 = delta2 @ H1.T`.
     """
+    return _layers_line(e, variable, columns) or _derived_line(e, variable)
+
+
+def _derived_line(e: Evidence, variable: Variable) -> str | None:
+    """What `tg.derive` writes of this gradient."""
+    if e.loss is None or len(e.program.forward) > LARGE:
+        return None
+    derivation = derive(e.loss)
+    gradients = {x.name: gradient for x, gradient in derivation.program.gradients.items()}
+    target = gradients.get(variable.name)
+    text = next((x.text() for x in derivation.lines if x.part == "backward" and x.target is target), None)
+    return text if text is None or len(text) < LONG else f"see print(tg.derive(loss)), ∂L/∂{e.symbol(variable)}"
+
+
+LONG = 100  # characters: then it is understood only beside the lines before it
+LARGE = 200  # equations, from which on nobody reads a derivation
+
+
+def _layers_line(e: Evidence, variable: Variable, columns: bool) -> str | None:
     layer = e.layer_of(variable)
     if layer is None:
         return _activation_line(e, variable, columns)
@@ -32,7 +52,7 @@ def right_line(e: Evidence, variable: Variable, columns: bool = False) -> str | 
     delta = e.gradient(layer.U)
     penalty = _penalty(e, variable)
     if variable is layer.W and layer.H is not None:
-        if e.of(variable).ndim == 2 and e.of(layer.U).ndim == 2 and e.of(layer.H).shape[-1] == e.of(variable).shape[0]:
+        if e.of(variable).ndim == 2 and e.of(layer.U).ndim == 2 and e.of(layer.H).ndim == 2:
             product = f"{delta} @ {e.symbol(layer.H)}.T" if columns else f"{e.symbol(layer.H)}.T @ {delta}"
             return f"{name} = {product}{penalty}"
         return f"{name} = np.outer({e.symbol(layer.H)}, {delta}){penalty}"
@@ -64,9 +84,6 @@ def _delta_line(e: Evidence, layer: Layer, columns: bool) -> str | None:
         return None
     made = users[0][0]
     H = made.target
-    if made.op.name == "standardize":
-        g, axis = e.gradient(H), made.params.get("axis")
-        return f"{name} = r * (g - g.mean({axis}) - Z * (g * Z).mean({axis})), r = 1 / sqrt(var + eps), g = {g}"
     if np.shape(H.value) != np.shape(layer.U.value) or len(made.variables) != 1:
         return None
     slope = SLOPES.get(made.op.name, f"{made.op.name}'(U)")
@@ -79,7 +96,7 @@ def _delta_line(e: Evidence, layer: Layer, columns: bool) -> str | None:
         return f"{name} = ({_back(e, following[0], columns)}) * {slope}"
     if following and following[0].H is layer.U and following[0].W is not None:
         return f"{name} = {_back(e, following[0], columns)}"
-    return f"{name} = {e.gradient(H)} * {slope}"
+    return None
 
 
 def _activation_line(e: Evidence, variable: Variable, columns: bool) -> str | None:

@@ -33,8 +33,8 @@ class Axes:
             self._read(equation)
         if e.layers:
             last = e.layers[-1].U
-            if last.shape and len(last.shape) > 1 and self._mentions(last.shape[0]):
-                self._fix((last, 0))
+            if len(last.shape) > 1 and self._mentions(e.n):
+                self._fix((last, 1 if e.columns else 0))
 
     def root(self, axis: Axis) -> Axis:
         while axis in self.parent:
@@ -155,7 +155,9 @@ def probes(e: Evidence, seed: int = 0) -> Iterator[Probe]:
     axes = Axes(e)
     inputs = [x for x in e.program.inputs if x.kind in ("parameter", "data")]
     roots = list(dict.fromkeys(axes.root((x, i)) for x in inputs for i in range(len(x.shape))))
-    samples = axes.root((e.layers[-1].U, 0)) if e.layers and len(e.layers[-1].U.shape) > 1 else None
+    samples = None
+    if e.layers and len(e.layers[-1].U.shape) > 1:
+        samples = axes.root((e.layers[-1].U, 1 if e.columns else 0))
     tried: set[tuple[Any, ...]] = set()
     for level in ("sizes", "wide", "samples", "values"):
         sizes: dict[Axis, int] = {}
@@ -184,12 +186,12 @@ def _words(e: Evidence, shapes: Mapping[Variable, tuple[int, ...]], level: str) 
         return "other numbers in the same shapes"
     if not e.layers:
         return "other numbers and shapes"
-    sizes = [str(shapes[layer.W][0]) for layer in e.layers if layer.W is not None]
-    last = e.layers[-1].W
-    if last is not None:
-        sizes.append(str(shapes[last][-1]))
+    weights = [shapes[layer.W] for layer in e.layers if layer.W is not None]
+    sizes = [str(shape[-1 if e.columns else 0]) for shape in weights]
+    sizes += [str(shape[0 if e.columns else -1]) for shape in weights[-1:]]
     first = e.layers[0].H
-    n = shapes.get(first, (e.n,))[0] if first is not None else e.n
+    shape = shapes.get(first, ()) if first is not None else ()
+    n = shape[-1 if e.columns else 0] if len(shape) > 1 else e.n
     return f"{n} samples, layers {'-'.join(sizes)}"
 
 

@@ -7,9 +7,35 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinygrad_edu.check.agreement import Array
+from tinygrad_edu.check.diagnosis.backward import Change
 from tinygrad_edu.check.diagnosis.hypotheses import Hypothesis, Step
+from tinygrad_edu.program import Variable
 
-__all__ = ["INPUT", "MULTIPLY", "WEIGHT"]
+__all__ = ["INPUT", "MULTIPLY", "WEIGHT", "turned"]
+
+
+class Turned(Step):
+    """The step through W H, samples as columns, seen as that through H^T W^T: the mistakes are the same."""
+
+    @property
+    def H(self) -> Variable:
+        return self.equation.operands[1]
+
+    @property
+    def W(self) -> Variable:
+        return self.equation.operands[0]
+
+    def turn(self, array: Array) -> Array:
+        return array.T
+
+    def change(self, array: Array) -> Change:
+        return super().change(array.T)
+
+
+def turned(s: Step) -> Turned:
+    """The same step with everything transposed."""
+    args = (np.asarray(s.args[1]).T, np.asarray(s.args[0]).T)
+    return Turned(s.e, s.variable, s.true.T, s.edge, np.asarray(s.g).T, np.asarray(s.y).T, args, np.asarray(s.raw).T)
 
 
 def _matrices(s: Step) -> tuple[Array, Array, Array] | None:
@@ -49,8 +75,8 @@ def _other_weight(s: Step) -> Iterator[Array]:
     if (m := _matrices(s)) is not None:
         _, W, g = m
         for other in s.e.weights:
-            V = s.e.of(other)
-            if V.shape == W.shape and other is not s.equation.operands[1]:
+            V = s.value(other)
+            if V.shape == W.shape and other is not s.W:
                 yield (g @ V.T).reshape(s.true.shape)
 
 
@@ -85,26 +111,32 @@ INPUT = [
 # ------------------------------------------------------------------------------ dL/dW = H^T delta
 
 
+def _before(s: Step) -> Variable | None:
+    """The U of H = phi(U), where phi is one operation or several."""
+    H = s.H
+    number = next((layer.number for layer in s.e.layers if layer.H is H), 0)
+    before = next((layer.U for layer in s.e.layers if layer.number == number - 1), None)
+    if before is not None and s.value(before).shape == np.shape(s.args[0]):
+        return before
+    made = s.e.made_by.get(H)
+    return made.variables[0] if made is not None and len(made.variables) == 1 else None
+
+
 def _pre_activation(s: Step) -> Array | None:
-    """H = phi(U) was recorded: U instead."""
-    made = s.e.made_by.get(s.equation.operands[0])
-    if (m := _matrices(s)) is None or made is None or len(made.variables) != 1:
+    U = _before(s)
+    if (m := _matrices(s)) is None or U is None or s.value(U).shape != np.shape(s.args[0]):
         return None
-    U = s.e.of(made.variables[0])
-    return np.atleast_2d(U).T @ m[2] if U.shape == s.e.of(s.equation.operands[0]).shape else None
+    return np.atleast_2d(s.value(U)).T @ m[2]
 
 
 def _other_activation(s: Step) -> Iterator[Array]:
     if (m := _matrices(s)) is None:
         return
-    own = s.equation.operands[0]
-    before = s.e.made_by[own].variables if own in s.e.made_by else []
+    near = (s.H, _before(s))
     for layer in s.e.layers:
         for other in (layer.H, layer.U):
-            if other is not None and other is not own and other not in before:
-                V = s.e.of(other)
-                if V.shape == np.shape(s.args[0]):
-                    yield np.atleast_2d(V).T @ m[2]
+            if other is not None and other not in near and s.value(other).shape == np.shape(s.args[0]):
+                yield np.atleast_2d(s.value(other)).T @ m[2]
 
 
 def _weight_order(s: Step) -> Iterator[Array]:

@@ -12,8 +12,8 @@ from tinygrad_edu.check.diagnosis.backward import Change, Edge, Sweep, Unsuitabl
 from tinygrad_edu.check.diagnosis.endings import at_the_output, constants, decay, stale
 from tinygrad_edu.check.diagnosis.evidence import Evidence
 from tinygrad_edu.check.diagnosis.hypotheses import Guess, Hypothesis, Step, guesses
-from tinygrad_edu.check.diagnosis.products import INPUT, MULTIPLY, WEIGHT
-from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, LOG_SOFTMAX, SOFTMAX, STANDARDIZE, is_elementwise
+from tinygrad_edu.check.diagnosis.products import INPUT, MULTIPLY, WEIGHT, turned
+from tinygrad_edu.check.diagnosis.slopes import ELEMENTWISE, LOG_SOFTMAX, SOFTMAX, STANDARDIZE, composed, is_elementwise
 from tinygrad_edu.check.diagnosis.sums import BIAS, BROADCAST, cuts, joins, summed_axes
 from tinygrad_edu.program import Variable
 
@@ -172,7 +172,7 @@ def _explain(
         return Finding(name, name), change
     best = min((broken, explained) for broken, explained, _ in fits)
     chosen = [guess for broken, explained, guess in fits if (broken, explained) == best]
-    special = [guess for guess in chosen if not guess.name.startswith("branch")]
+    special = [guess for guess in chosen if not guess.name.startswith(GENERAL)]
     chosen = special or chosen  # whoever cuts a path overwrites a branch, too; the special name says more
     places = [_place(e, guess.where, variables) for guess in chosen if guess.where is not None]
     where = places[0] if places else _everywhere(e, chosen[0])
@@ -226,6 +226,16 @@ def _implied(
         for edge in e.sweep.uses[x]
     }
     return finding, Change(edges, {layer.U: delta})
+
+
+GENERAL = (
+    "branch",
+    "derivative of add",
+    "derivative of mul",
+    "derivative of div",
+    "derivative of neg",
+    "derivative of exp",
+)
 
 
 def _multiples(e: Evidence, first: Variable, mine: Array, tried: Iterable[Guess]) -> Iterator[Guess]:
@@ -313,6 +323,9 @@ def _guesses(e: Evidence, first: Variable, mine: Array, known: set[Variable]) ->
     behind = list(dict.fromkeys([first, *(edge[0].target for edge in above if edge[0].target not in known)]))
     for edge in above:
         yield from _at(e, edge, first, mine)
+    for layer in e.layers:
+        if layer.U in behind:
+            yield from composed(e, layer)
     for variable in behind:
         yield from joins(e, variable)
     yield from cuts(e, above)
@@ -344,9 +357,10 @@ def _at(e: Evidence, edge: Edge, first: Variable, mine: Array) -> Iterator[Guess
     table: list[Hypothesis] = []
     operation = equation.op.name
     if operation in ("linear", "matmul"):
-        layer = e.layer_of(equation.target)
+        if operation == "matmul" and equation.operands[0] in e.weights and equation.operands[1] not in e.weights:
+            step, i = turned(step), 1 - i
         table += [INPUT, WEIGHT][i] if i < 2 else []
-        if i == 0 and layer is not None:
+        if i == 0 and step.W in e.weights:
             yield from stale(e, step, first, mine)
     elif operation == "softmax":
         table += SOFTMAX

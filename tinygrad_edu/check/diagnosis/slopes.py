@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinygrad_edu.check.agreement import Array
-from tinygrad_edu.check.diagnosis.evidence import sigmoid
-from tinygrad_edu.check.diagnosis.hypotheses import Hypothesis, Step
+from tinygrad_edu.check.diagnosis.backward import Change
+from tinygrad_edu.check.diagnosis.evidence import Evidence, Layer, sigmoid
+from tinygrad_edu.check.diagnosis.hypotheses import Guess, Hypothesis, Step, guesses
 
-__all__ = ["CUT", "ELEMENTWISE", "LOG_SOFTMAX", "SOFTMAX", "STANDARDIZE", "is_elementwise"]
+__all__ = ["CUT", "ELEMENTWISE", "LOG_SOFTMAX", "SOFTMAX", "STANDARDIZE", "Inside", "composed", "is_elementwise"]
 
 
 def is_elementwise(step: Step) -> bool:
@@ -109,6 +111,59 @@ ELEMENTWISE = [
         _other_activation,
     ),
 ]
+
+KNOWN: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Inside(Step):
+    """The step through an activation that is no operation of its own: hidden in a fused one, or composed of many."""
+
+    name: str = ""
+    slopes: Array | None = None
+
+    @property
+    def operation(self) -> str:
+        return self.name
+
+    @property
+    def x(self) -> Array:
+        return np.asarray(self.args[0])
+
+    def apply(self, x: Array) -> Array:
+        if self.name not in KNOWN:
+            raise ValueError  # nobody knows what it would be elsewhere
+        return KNOWN[self.name](x)
+
+    def slope(self, y: Array, x: Array) -> Array:
+        if self.name in KNOWN:
+            return np.asarray(WRITTEN[self.name][0](y, x))
+        if self.slopes is None or x is not self.x:
+            raise ValueError
+        return self.slopes
+
+
+def composed(e: Evidence, layer: Layer) -> Iterator[Guess]:
+    """The mistakes at an activation that the graph computes in several steps: 1 / (1 + exp(-U)), say."""
+    U = layer.U
+    after = [other.H for other in e.layers if other.number == layer.number + 1] + [o.v for o in e.outputs]
+    for H in after:
+        if H is None or H is U or H not in e.sweep.totals or np.shape(e.values[H]) != np.shape(e.values[U]):
+            continue
+        if H not in e.made_by or e.made_by[H].variables == [U]:
+            continue  # a single operation, which speaks for itself
+        g, true = e.sweep.totals[H], e.sweep.totals[U]
+        slopes = e.sweep.changed(Change(totals={H: np.ones_like(g)}), U).get(U)
+        if slopes is None or not np.allclose(g * slopes, true, rtol=1e-9, atol=1e-12 * np.abs(true).max(initial=0)):
+            continue
+        u, h = e.of(U), e.of(H)
+        name = next((name for name, phi in KNOWN.items() if np.allclose(phi(u), h, rtol=1e-9, atol=1e-12)), "")
+        yield from guesses(ELEMENTWISE, Inside(e, U, true, None, g, h, (u,), name=name, slopes=slopes))
+
 
 _JACOBIAN = "Each u_j moves every y_c: dy_c/du_j = y_c (1[c = j] - y_j)."
 

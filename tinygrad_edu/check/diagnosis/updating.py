@@ -20,6 +20,7 @@ def wrong_updates(e: Evidence, updated: Mapping[str, Array], given: Mapping[str,
     """
     found: list[Mistake] = []
     rates: dict[str, float] = {}
+    unsure: dict[str, float] = {}  # by how much the roundings of a step may have changed its rate
     for name, new in updated.items():
         variable = e.targets[name]
         old, symbol = e.of(variable), e.symbol(variable)
@@ -31,11 +32,11 @@ def wrong_updates(e: Evidence, updated: Mapping[str, Array], given: Mapping[str,
             continue
         step, g = (new.reshape(old.shape) - old).ravel(), g.ravel()
         size = float(g @ g)
-        if size == 0 or not step.any():
-            continue
-        rate = -float(step @ g) / size
         # old + step was rounded: the step itself is known to so many digits of the old value only
         noise = 8 * np.finfo(np.float64).eps * float(np.abs(old).max(initial=0))
+        if size == 0 or np.abs(step).max(initial=0) <= noise:
+            continue
+        rate = -float(step @ g) / size
         rest = float(np.abs(step + rate * g).max())
         if rest > max(rtol, 1e-9) * float(np.abs(step).max()) + noise:
             cosine = -float(step @ g) / float(np.linalg.norm(step) * np.linalg.norm(g))
@@ -52,9 +53,9 @@ def wrong_updates(e: Evidence, updated: Mapping[str, Array], given: Mapping[str,
             )
             found.append(Mistake(name, symbol, ("an update that climbs",), "certain", says, line))
         else:
-            rates[name] = rate
-    spread = list(rates.values())
-    if spread and not np.allclose(spread, spread[0], rtol=1e-6):
+            rates[name], unsure[name] = rate, noise * old.size / size**0.5
+    sure = min(rates, key=lambda name: unsure[name], default="")
+    if any(abs(rate - rates[sure]) > 1e-6 * rates[sure] + unsure[name] + unsure[sure] for name, rate in rates.items()):
         shown = ", ".join(f"{rate:.6g} for {e.symbol(e.targets[name])}" for name, rate in rates.items())
         says = f"The steps have different rates: {shown}."
         found.append(Mistake("update", "the update", (), "this is what is seen", says))
