@@ -8,6 +8,7 @@ print(step.source)             # hand-written backpropagation, each line with th
 from __future__ import annotations
 
 import functools
+import gc
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -121,6 +122,7 @@ class Compiled:
             saved.restore()
             raise
         reach.forget()
+        gc.collect()  # equations and their variables point at each other, and hold all values of the trace
         self._keep(key, door)
         if mode is USUAL and not kwargs:
             door.hasten(args)
