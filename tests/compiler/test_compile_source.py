@@ -250,3 +250,22 @@ def test_nothing_of_the_trace_is_kept() -> None:
     compiled(x[:500], t[:500])
     gc.collect()
     assert (sys.getrefcount(x), sys.getrefcount(t)) == arguments
+
+
+def test_an_argument_with_a_gradient_does_not_keep_the_trace() -> None:
+    x = tg.Tensor(np.random.default_rng(0).normal(size=200_000), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        x.grad = None
+        loss = tg.tanh(tg.sigmoid(x) * x + tg.exp(-x * x)).sum()
+        loss.backward()
+        return loss
+
+    compiled = tg.compile(step)
+    tracemalloc.start()
+    compiled(x)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    memory = compiled.last.pool[0]
+    gradients = 2 * sum(g.nbytes for g in memory.gradients)  # and those that the first check has used
+    assert held < sum(a.nbytes for a in memory.slots) + gradients + 300_000

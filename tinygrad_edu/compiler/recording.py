@@ -141,6 +141,8 @@ def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], r
     for node, k in second.listing.arguments.items():
         if node.needs_grad and node.notes is not None and node.notes.grad is None:
             zeroed.append(of_first[k])
+    for node in first.listing.arguments:  # stand for arguments: their gradients would hold the whole trace
+        node.note().grad = None
     return _compiled(step, first, reach, kept, accumulated, zeroed)
 
 
