@@ -24,7 +24,7 @@ LAYERS = [
     {"methods"},
     {"tensor"},
     {"transforms", "program", "nn", "optim", "data", "serialization"},
-    {"derivation", "compile", "check", "reference"},
+    {"derivation", "compiler", "check", "reference"},
     {"viz"},
     {"examples"},
 ]

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import nn, ops, optim
-from tinygrad_edu.errors import AnomalyError, DtypeError, GraphError, ShapeError
+from tinygrad_edu.errors import AnomalyError, CompileError, DtypeError, GraphError, ShapeError
 from tinygrad_edu.modes import mode as _mode
 from tinygrad_edu.op import Notation, Op, operation, sample
 from tinygrad_edu.ops import *  # noqa: F403
@@ -21,12 +21,13 @@ from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
 if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
+    from tinygrad_edu.compiler import compile
     from tinygrad_edu.derivation import derive
 
 __all__ = [
-    "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward",
-    "check", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual",
-    "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp",
+    "AnomalyError", "CompileError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor",
+    "backward", "check", "compile", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "manual", "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp",
     *ops.__all__,
 ]  # fmt: skip
 
@@ -82,9 +83,11 @@ def detect_anomaly() -> _mode:
 
 
 def __getattr__(name: str) -> Any:
-    """`tg.check`, `tg.data` and `tg.manual` are loaded when they are first used: importing tinygrad_edu stays quick."""
+    """What is not needed by everybody is loaded when it is first used: importing tinygrad_edu stays quick."""
     if name in ("check", "data", "manual"):
         return importlib.import_module(f"tinygrad_edu.{name}")
+    if name == "compile":
+        return importlib.import_module("tinygrad_edu.compiler").compile
     if name == "derive":
         return importlib.import_module("tinygrad_edu.derivation").derive
     raise missing("tinygrad_edu", name, OF_PACKAGE)

@@ -20,7 +20,7 @@ from tinygrad_edu.anomaly import check_backward
 from tinygrad_edu.edits import check_unedited
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.modes import current_mode
-from tinygrad_edu.record import Node, Value, ancestors, leaf, ndarray, plain, tensor_of
+from tinygrad_edu.record import FLOATS, Node, Value, ancestors, leaf, ndarray, plain, tensor_of
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
@@ -189,8 +189,11 @@ def as_tensors(node: Node) -> list[Any]:
     args = [x if parent is None else tensor_of(parent, x) for x, parent in zip(node.args, node.parents)]
     if current_mode().everything:  # then constants, too
         args = [tensor_of(leaf(x, False), x) if isinstance(x, ndarray | np.generic) else x for x in args]
-    if op.residual:  # recomputed, so that derivatives flow through it: what the forward kept is a constant
+    if op.residual and current_mode().recording:  # recomputed, so that derivatives flow through it
         args.append(op.residual(*args, **(node.params or {})))
+    elif op.residual:  # a constant; a Tensor if it isn't an index
+        kept = node.args[-1]
+        args.append(tensor_of(leaf(kept, False), kept) if getattr(kept, "dtype", None) in FLOATS else kept)
     return [tensor_of(node, node.value), *args]
 
 

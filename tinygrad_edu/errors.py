@@ -1,6 +1,6 @@
 """The errors that a user meets: each says the operation, the shapes or dtypes, and the way out."""
 
-__all__ = ["AnomalyError", "DtypeError", "GraphError", "ShapeError"]
+__all__ = ["AnomalyError", "CompileError", "DtypeError", "GraphError", "ShapeError"]
 
 
 class ShapeError(ValueError):
@@ -17,3 +17,7 @@ class AnomalyError(ArithmeticError):
 
 class GraphError(RuntimeError):
     """A graph that cannot be swept: freed, edited after it was recorded, or never recorded."""
+
+
+class CompileError(RuntimeError):
+    """A step that `tg.compile` cannot write as one function, with the line that stands in the way."""

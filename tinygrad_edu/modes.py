@@ -13,14 +13,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Mode:
     """How operations are recorded, for this thread and this asynchronous task.  It is never changed, but replaced."""
 
-    __slots__ = ("anomaly", "everything", "recording")
+    __slots__ = ("anomaly", "everything", "recording", "tracer")
 
-    def __init__(self, recording: bool = True, everything: bool = False, anomaly: bool = False) -> None:
+    def __init__(
+        self, recording: bool = True, everything: bool = False, anomaly: bool = False, tracer: Any = None
+    ) -> None:
         self.recording = recording
         self.everything = everything  # also what needs no gradient: masks, comparisons, constants
         self.anomaly = anomaly  # look for the first NaN or infinity
+        self.tracer = tracer  # of a step that is compiled: it is told of each result, and says of which class it is
 
-    def changed(self, **changes: bool) -> Mode:
+    def changed(self, **changes: Any) -> Mode:
         """This mode with some flags changed."""
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
@@ -33,7 +36,7 @@ current_mode = MODE.get
 class mode:
     """`with mode(recording=False):` changes the mode for a block, a function or a coroutine function."""
 
-    def __init__(self, **changes: bool) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.changes = changes
         self.tokens: list[Token[Mode]] = []
 

@@ -154,6 +154,8 @@ class Op(Generic[P]):
     door : callable, optional
         `door(*inputs, **params)` returns one sentence about what is wrong with inputs that the forward has refused
         (for a ShapeError), an exception of its own choice, or None if it knows no more than NumPy has said.
+    writes : tuple of int, optional
+        Which inputs the forward writes to (a running mean): such an operation is kept, and keeps its place.
     into : callable, optional
         Of an operation that takes a part of its one input: `into(gradient, g, **params)` adds g to a gradient that is
         there already, where the rule would put it among zeros.  So all the parts of a tensor cost no more than it.
@@ -181,6 +183,7 @@ class Op(Generic[P]):
         residual: Callable[..., Any] | None = None,
         door: Callable[..., str | Exception | None] | None = None,
         into: Callable[..., None] | None = None,
+        writes: tuple[int, ...] = (),
     ) -> None:
         shown = like or forward
         if callable(vjps):
@@ -189,6 +192,7 @@ class Op(Generic[P]):
         self.vjps: Any = vjps if isinstance(vjps, Each) else tuple(vjps)
         self.residual = residual
         self.door = door
+        self.writes = writes
         self.into = into
         self.samples = samples
         self.name = name or shown.__name__

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_edu.memory import aligned, edited_again, write_of
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor
 
@@ -49,6 +50,10 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        tracer = current_mode().tracer
+        if tracer is not None:  # a step that is being compiled
+            tracer.step(self)
+            return
         written = []
         update = self.update
         for i, (p, array, scratch) in enumerate(zip(self.params, self.arrays, self.scratch)):

@@ -34,7 +34,7 @@ from tinygrad_edu.modes import mode
 from tinygrad_edu.record import Node, ancestors, leaf, tensor_of
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["Call", "Contribution", "Equation", "Program", "Variable", "trace"]
+__all__ = ["Call", "Contribution", "Equation", "Program", "Variable", "calls_of", "trace"]
 
 Kind = Literal["parameter", "data", "constant", "seed", "result"]
 
@@ -96,6 +96,7 @@ class Equation:
     of: Equation | None = None  # of a backward equation: the forward one whose rules (or whose sum) it belongs to
     adds: bool = False  # it adds a contribution to those that came before
     where: str | None = None  # the user's line, if it was recorded under detect_anomaly
+    kept: Any = None  # Variables in place of the arrays that a fused operation keeps for its rules (in compiled steps)
 
     @property
     def variables(self) -> list[Variable]:
@@ -219,7 +220,7 @@ def trace(outputs: Tensor | Sequence[Tensor], gradients: bool = True) -> Program
             "backward(retain_graph=True)."
         )
     layout = _Layout()
-    calls = _calls_of(nodes)
+    calls = calls_of(nodes)
     for node in nodes:
         layout.add(node, call=calls.get(node))
     forward = [layout.variables[node] for node in nodes]
@@ -405,7 +406,7 @@ class _Backward:
             yield count[contribution.operand], contribution
 
 
-def _calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
+def calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
     """The innermost module call in which each Node was recorded.
 
     A call leaves a note at its results: when it began.  It made all Nodes from then up to its (last) result, and calls

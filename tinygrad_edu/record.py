@@ -178,10 +178,10 @@ def result(
     needs_grad: bool,
 ) -> Value:
     """The Tensor of a result, with its Node if it is to be recorded."""
-    out = new(result_class)
+    mode = current_mode()
+    out = new(result_class if mode.tracer is None else mode.tracer.result_class)
     out._data = value
     out._node = None
-    mode = current_mode()
     needs_grad = needs_grad and mode.recording and op.differentiable
     if needs_grad or mode.everything:
         out._node = node = new(Node)  # as Node(...), without the call: that is 0.1 us of 1
@@ -197,10 +197,13 @@ def result(
         where = check_forward(op.name, args, value)
         if out._node is not None:
             out._node.note().where = where
+    if mode.tracer is not None:
+        mode.tracer.record(out)
     return out
 
 
 REFUSALS = (ValueError, TypeError, IndexError)  # what NumPy raises for inputs that do not fit
+FLOATS = frozenset(map(np.dtype, "efd"))
 PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.bool_, np.int64, type(None)})
 
 
@@ -227,7 +230,8 @@ def check_aliases(op: Op[Any], inputs: Iterable[Any]) -> None:
 
 def tensor_of(node: Node, data: Any) -> Value:
     """A Tensor for a Node: its own has perhaps been dropped."""
-    out = new(result_class)
+    tracer = current_mode().tracer
+    out = new(result_class if tracer is None else tracer.result_class)
     out._data = data
     out._node = node
     return out

@@ -71,6 +71,9 @@ class Tensor(Value, Methods):
         array = plain(np.array(data._data if isinstance(data, Value) else data, dtype=dtype))
         self._data = array if array.ndim else array[()]
         self._node = None
+        tracer = current_mode().tracer
+        if tracer is not None and isinstance(data, Value):
+            tracer.copied(self._data, data)
         if name is not None or requires_grad:
             _check_name(name)
             self._node = leaf(self._data, False, name)
@@ -641,11 +644,15 @@ def sweep_from(
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
         raise ShapeError(f"backward: {len(gradients)} gradients for {len(outputs)} outputs")
-    roots = [_root(output, gradient, create_graph) for output, gradient in zip(outputs, gradients)]
-    if not create_graph:
+    tracer = current_mode().tracer
+    on_tensors = create_graph or tracer is not None
+    roots = [_root(output, gradient, on_tensors) for output, gradient in zip(outputs, gradients)]
+    if not on_tensors:
         return sweep(roots, targets, bool(retain_graph), False, allow_unused)
-    with mode(recording=True):
-        return sweep(roots, targets, retain_graph is not False, True, allow_unused)
+    keep = create_graph if retain_graph is None else retain_graph
+    watch = None if tracer is None else tracer.sweeping()
+    with mode(recording=create_graph):  # a step that is traced records its sweeps, whether they are or not
+        return sweep(roots, targets, keep, True, allow_unused, watch)
 
 
 def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: bool) -> tuple[Node, Any]:

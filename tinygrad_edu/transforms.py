@@ -85,8 +85,7 @@ def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:
     fresh = []
     for x in given:
         tracked = isinstance(x, Tensor) and x.requires_grad
-        data = x._data if isinstance(x, Tensor) else np.asarray(x)
-        fresh.append(ops.copy(x) if create_graph and tracked else Tensor(data, requires_grad=True))
+        fresh.append(ops.copy(x) if create_graph and tracked else Tensor(x, requires_grad=True))
     return fresh
 
 

@@ -42,6 +42,7 @@ from tinygrad_edu.ops import (
 )
 from tinygrad_edu.ops.attention import attention_weights
 from tinygrad_edu.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from tinygrad_edu.ops.dropping import dropout_mask
 from tinygrad_edu.ops.embeddings import embedding
 from tinygrad_edu.ops.normalization import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_edu.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
@@ -94,8 +95,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: int | np.random.
         return x
     if p == 1:
         return x * np.zeros(x.shape, x.dtype)
-    kept = np.random.default_rng(rng).random(x.shape) >= p
-    return x * (kept / (1 - p)).astype(x.dtype)
+    return x * dropout_mask(x, p=p, rng=rng)
 
 
 def scaled_dot_product_attention(

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_edu import memory
 from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]
@@ -56,6 +57,7 @@ class Module:
     """
 
     _name: str | None = None  # the attribute of another module under which this one stands
+    changes = 0  # how often an attribute of any module was set: what was compiled before may be out of date
 
     def __init__(self) -> None:
         self.training = True
@@ -66,6 +68,9 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         start = memory.tick()
+        tracer = current_mode().tracer
+        if tracer is not None:
+            tracer.modules[self] = None
         out = self.forward(*inputs, **options)
         # All that was recorded since `start` is this call's; a note at its result says so.  (It holds names, not the
         # module: a module that keeps its result would make a circle.)
@@ -82,6 +87,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        Module.changes += 1
         for path, module in _children(name, value):
             if module._name is None:
                 object.__setattr__(module, "_name", path)

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 from tinygrad_edu.errors import ShapeError
 from tinygrad_edu.nn import functional
 from tinygrad_edu.nn.module import Module, Parameter
-from tinygrad_edu.tensor import Tensor
+from tinygrad_edu.ops.normalization import advance
+from tinygrad_edu.tensor import Tensor, as_tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "RMSNorm"]
 
@@ -49,9 +50,9 @@ class _BatchNorm(Module):
             raise ShapeError(f"{type(self).__name__}: input {shape}: {expected} is expected")
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.data += 1
+            count = advance(as_tensor(self.num_batches_tracked.data))  # .data is an array, also of a single number
             if momentum is None:  # the plain mean over all batches
-                momentum = 1 / self.num_batches_tracked.item()
+                momentum = 1 / count
         return functional.batch_norm(
             x,
             self.running_mean,

@@ -9,6 +9,7 @@ from tinygrad_edu.ops import (
     decompositions,
     diagonals,
     distances,
+    dropping,
     einsums,
     elementwise,
     embeddings,
@@ -69,6 +70,6 @@ families = (
     arithmetic, elementwise, trigonometric, special, rounding, comparisons, reductions, selections,
     statistics, scans, sorting, linalg, einsums, diagonals, solving, decompositions, norms, shaping, joining,
     rearranging, indexing, selecting, activations, losses, distances, windows, convolution, pooling,
-    normalization, embeddings, attention,
+    normalization, dropping, embeddings, attention,
 )  # fmt: skip
 __all__ = [name for family in families for name in family.__all__]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_edu.errors import DtypeError, ShapeError
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.op import Notation, implements, normal, operation, public, sample
 from tinygrad_edu.ops.arithmetic import add
 from tinygrad_edu.ops.shaping import array_of, axis_number, ravel, reshape
@@ -35,11 +36,17 @@ def plain_index(index: Any) -> Any:
     """An index with arrays for the Tensors in it.  Arrays are copied: the backward pass must find them unchanged."""
     if isinstance(index, tuple):
         return tuple(plain_index(i) for i in index)
-    if isinstance(index, Value):
-        return np.array(index._data, order="C")
-    if isinstance(index, np.ndarray):
-        return index.copy()
+    if isinstance(index, Value | np.ndarray):
+        return _copied(index)
     return plain_index_list(index) if isinstance(index, list) else index
+
+
+def _copied(index: Any) -> Any:
+    array = np.array(index._data if isinstance(index, Value) else index, order="C")
+    tracer = current_mode().tracer
+    if tracer is not None:
+        tracer.copied(array, index)
+    return array
 
 
 def plain_index_list(index: list[Any]) -> Any:
@@ -50,7 +57,7 @@ def plain_index_list(index: list[Any]) -> Any:
 
 def integers(name: str, indices: Any) -> Any:
     """A copy of the numbers of positions, as an array."""
-    array = np.array(indices._data, order="C") if isinstance(indices, Value) else np.array(indices, order="C")
+    array = _copied(indices)
     if array.size == 0 or array.dtype.kind == "b":
         return array.astype(np.intp)
     if array.dtype.kind not in "iu":

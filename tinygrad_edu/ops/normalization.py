@@ -14,9 +14,11 @@ import numpy as np
 
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.memory import edited
+from tinygrad_edu.modes import current_mode
 from tinygrad_edu.op import PRODUCT, SUM, Notation, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, axes_of, count, kept, numbers, operand
 from tinygrad_edu.ops.shaping import reshape
+from tinygrad_edu.record import leaf, tensor_of
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm", "standardize"]
 
@@ -210,7 +212,7 @@ def batch_norm(
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: give both running_mean and running_var, or neither")
     if not training and running_mean is not None:
-        mean, var = (numbers(r) for r in (running_mean, running_var))
+        mean, var = (_outside(r) for r in (running_mean, running_var))
         factor = (1 / np.sqrt(var + eps)).astype(x.dtype)
         if weight is not None:
             factor = factor * weight  # the small arrays first: then x is touched twice only
@@ -224,18 +226,54 @@ def batch_norm(
         )
     axes = (0, *range(2, len(np.shape(x))))
     if running_mean is not None:
-        values = _wide(numbers(x))
-        _move(running_mean, np.mean(values, axis=axes), momentum)
-        _move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
+        values = _wide(_outside(x))
+        move(running_mean, np.mean(values, axis=axes), momentum)
+        move(running_var, np.var(values, axis=axes) * (each / (each - 1)), momentum)
     return _scaled(standardize(x, axis=axes, eps=eps), weight, bias, shape)
 
 
-def _move(running: Any, statistic: Any, momentum: float) -> None:
-    """A running statistic, moved in place, outside of the graph."""
-    memory = numbers(running)
-    memory *= 1 - momentum
-    memory += momentum * statistic
-    edited(memory)
+def _outside(x: Any) -> Any:
+    """The numbers of a Tensor, outside of the graph.  (In a step that is traced they are a Tensor, to be recorded.)"""
+    return numbers(x) if current_mode().tracer is None else tensor_of(leaf(numbers(x), False), numbers(x))
+
+
+# Both write into their first input, outside of the graph.
+
+
+@operation(vjps=[None, None, None], writes=(0,))
+def move(running: Operand, statistic: Operand, momentum: Operand) -> Any:
+    """running = (1 - momentum) running + momentum statistic, in place.  No gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_edu.ops.normalization import move
+    >>> mean = np.zeros(2)
+    >>> move(mean, np.array([1.0, 2.0]), 0.1)
+    array([0.1, 0.2])
+    >>> mean
+    array([0.1, 0.2])
+    """
+    running *= 1 - momentum
+    running += momentum * statistic
+    edited(running)
+    return running
+
+
+@operation(vjps=[None], writes=(0,))
+def advance(count: Operand) -> Any:
+    """One more, in place.  No gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_edu.ops.normalization import advance
+    >>> advance(np.array(3))
+    array(4)
+    """
+    count += 1
+    edited(count)
+    return count
 
 
 def _tail(name: str, x: Any, normalized_shape: int | Sequence[int], **parameters: Any) -> tuple[int, ...]:

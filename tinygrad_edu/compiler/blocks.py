@@ -1,0 +1,92 @@
+"""Chains of element-wise operations on large arrays, block by block: what is between two operations stays in the cache.
+
+One pass over a million numbers takes them from memory and writes them back; twenty operations are twenty such passes.
+In blocks of 32,768 numbers they are one: sum(tanh(sigmoid(x) x + exp(-x x))) with its gradient, a million numbers in
+float32, takes 0.62 of the time by hand.  (Two threads that share the blocks take from 0.56 to 0.83 on two cores: they
+wait for Python's lock between the operations.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.compiler.listing import reads
+from tinygrad_edu.compiler.lowering import ufunc_of
+from tinygrad_edu.compiler.passes import is_kept
+from tinygrad_edu.program import Equation, Variable
+
+__all__ = ["BLOCK", "LARGE", "grouped", "in_blocks"]
+
+BLOCK = 32_768  # numbers
+SHORTEST = 3  # operations: fewer are not worth it
+LARGE = 65_536  # numbers: below, an array is in the cache anyway
+
+
+def grouped(equations: list[Equation], constants: set[Variable]) -> list[Equation | list[Equation]]:
+    """The equations, with chains that can be computed block by block as lists.
+
+    What stands between two parts of a chain and is small (a sum of its numbers) is put behind it.
+    """
+    found: list[Equation | list[Equation]] = []
+    chain: list[Equation] = []
+    behind: list[Equation] = []
+    sequence: list[Equation] = []  # both, as they came
+
+    def close() -> None:
+        if len(chain) >= SHORTEST:
+            found.extend([list(chain), *behind])
+        else:
+            found.extend(sequence)
+        for part in (chain, behind, sequence):
+            part.clear()
+
+    for equation in equations:
+        fits = _is_large(equation, constants)
+        later = {e.target for e in behind}
+        if chain and fits and (equation.target.shape != chain[0].target.shape or not later.isdisjoint(reads(equation))):
+            close()
+        if fits:
+            chain.append(equation)
+            sequence.append(equation)
+        elif chain and not is_kept(equation) and np.size(equation.target.value) * 16 <= chain[0].target.value.size:
+            behind.append(equation)
+            sequence.append(equation)
+        else:
+            close()
+            found.append(equation)
+    close()
+    return found
+
+
+def _is_large(equation: Equation, constants: set[Variable]) -> bool:
+    """Can it be computed block by block, and is that worth it?"""
+    target = equation.target.value
+    if not isinstance(target, np.ndarray) or target.size < LARGE or not target.flags.c_contiguous:
+        return False
+    if ufunc_of(equation.op) is None:
+        return False
+    for x in equation.operands:
+        if isinstance(x, Variable) and np.ndim(x.value):
+            uniform = x in constants and not any(x.value.strides) and x.dtype == target.dtype and x.dtype.kind == "f"
+            if not uniform and (x.shape != target.shape or not x.value.flags.c_contiguous):
+                return False
+    return True
+
+
+def in_blocks(
+    function: Callable[..., object],
+    arrays: tuple[np.ndarray, ...],
+    rows: tuple[np.ndarray, ...],
+    numbers: tuple[Any, ...],
+) -> None:
+    """Call `function` with one block of each array after the other, rows of scratch of its size, and the numbers."""
+    flat = [array.reshape(-1) for array in arrays]
+    size = flat[0].size
+    for start in range(0, size, BLOCK):
+        end = min(start + BLOCK, size)
+        if end - start < BLOCK:
+            rows = tuple([row[: end - start] for row in rows])
+        function(*[array[start:end] for array in flat], *rows, *numbers)

@@ -1,0 +1,183 @@
+"""What a list of equations does not need: what is constant, what changes nothing, what is computed twice, what is dead.
+
+Only what is exact is left out: x * 1, but not x + 0, which makes 0 of -0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.compiler.listing import Renaming, leaves_of, reads, variables_in
+from tinygrad_edu.compiler.lowering import ufunc_of
+from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
+from tinygrad_edu.op import OPS
+from tinygrad_edu.program import Equation, Variable
+
+__all__ = ["is_kept", "simplified", "without_copies", "without_dead", "without_signs"]
+
+
+def is_kept(equation: Equation) -> bool:
+    """Does it do more than compute: draw, write, hand over?"""
+    return bool(equation.op.writes) or equation.op is DELIVER or "rng" in equation.params
+
+
+def simplified(equations: list[Equation], renaming: Renaming, constants: set[Variable]) -> list[Equation]:
+    """Without what is constant, changes nothing or is computed twice.
+
+    `constants` are Variables whose value is known; those that are found are added.  What is written to has versions:
+    two equations are equal only if nothing was written in between.
+    """
+    written = {renaming.memory(x) for e in equations for i in e.op.writes for x in (renaming(e.operands[i]),)}
+    versions: dict[Any, int] = {}
+    seen: dict[Any, Equation] = {}
+    found: list[Equation] = []
+    for equation in equations:
+        renaming.apply(equation)
+        if is_kept(equation):
+            for i in equation.op.writes:
+                memory = renaming.memory(equation.operands[i])
+                versions[memory] = versions.get(memory, 0) + 1
+            found.append(equation)
+            continue
+        needed = reads(equation)
+        if all(x in constants for x in needed):
+            constants.add(equation.target)
+            constants.update(variables_in(equation.kept))
+            continue
+        same = _unchanged(equation, constants)
+        if same is not None and renaming.memory(same) not in written:
+            renaming.rename(equation.target, same)
+            continue
+        key = _key(equation, versions, renaming)
+        if key is not None and key in seen:
+            twin = seen[key]
+            renaming.rename(equation.target, twin.target)
+            _pair_kept(equation.kept, twin.kept, renaming)
+            continue
+        if key is not None:
+            seen[key] = equation
+        found.append(equation)
+    return found
+
+
+def uniform(x: Any) -> Any:
+    """The number that all elements of a constant are (as a 0-d array of its dtype), or None."""
+    value = np.asarray(x.value)
+    if value.size and all(stride == 0 or size == 1 for stride, size in zip(value.strides, value.shape)):
+        return value[(0,) * value.ndim]
+    if 0 < value.size <= 4096 and bool((value == value.flat[0]).all()) and value.flat[0] != 0:
+        return value.flat[0]
+    return None
+
+
+def _unchanged(equation: Equation, constants: set[Variable]) -> Variable | None:
+    """The Variable that this equation's target equals, if it does nothing."""
+    name, operands, target = equation.op.name, equation.operands, equation.target
+    first = operands[0] if operands else None
+    if name in (
+        "detach",
+        "positive",
+        "copy",
+        "astype",
+        "to_dtype",
+        "reshape",
+        "broadcast_to",
+        "squeeze",
+        "expand_dims",
+    ):
+        if not isinstance(first, Variable) or (first.shape, first.dtype) != (target.shape, target.dtype):
+            return None
+        return first if _layout(first) == _layout(target) or name in ("detach", "copy") else None
+    if name in ("multiply", "divide") and ufunc_of(equation.op) is not None:
+        for one, other in ((operands[1], operands[0]), (operands[0], operands[1])):
+            if isinstance(other, Variable) and other.shape == target.shape and other.dtype == target.dtype:
+                number = one if isinstance(one, int | float) else uniform(one) if one in constants else None
+                if number is not None and number == 1:
+                    return other
+            if name == "divide":
+                return None
+    return None
+
+
+def _layout(x: Variable) -> Any:
+    return np.asarray(x.value).strides
+
+
+def _key(equation: Equation, versions: dict[Any, int], renaming: Renaming) -> Any:
+    """Equal for equations that compute the same."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, Variable):
+            return x, versions.get(renaming.memory(x), 0)
+        return type(x).__name__, x
+
+    key = (equation.op, tuple(plain(x) for x in equation.operands), _frozen(equation.params, plain))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _frozen(tree: Any, plain: Any) -> Any:
+    if isinstance(tree, dict):
+        return tuple((key, _frozen(x, plain)) for key, x in tree.items())
+    if isinstance(tree, tuple | list):
+        return type(tree).__name__, tuple(_frozen(x, plain) for x in tree)
+    if isinstance(tree, slice):
+        return "slice", tree.start, tree.stop, tree.step
+    return plain(tree)
+
+
+def _pair_kept(old: Any, new: Any, renaming: Renaming) -> None:
+    for a, b in zip(leaves_of(old), leaves_of(new)):
+        if isinstance(a, Variable):
+            renaming.rename(a, b)
+
+
+def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[Equation]:
+    """Without what nobody needs."""
+    needed = set(wanted)
+    found = []
+    for equation in reversed(equations):
+        targets = {equation.target, *variables_in(equation.kept)}
+        if is_kept(equation) and (
+            equation.op.writes or equation.op is UPDATE or "rng" in equation.params or equation.op is DELIVER
+        ):
+            pass
+        elif needed.isdisjoint(targets):
+            continue
+        needed.update(reads(equation))
+        found.append(equation)
+    return found[::-1]
+
+
+def without_signs(equations: list[Equation]) -> None:
+    """a + (-b) as a - b, and a - (-b) as a + b, which is exact: the negative is then dead, if nobody else needs it."""
+    negatives = {e.target: e.operands[0] for e in equations if e.op is OPS["negative"]}
+    for equation in equations:
+        name, operands = equation.op.name, equation.operands
+        if ufunc_of(equation.op) is None or name not in ("add", "subtract"):
+            continue
+        a, b = operands
+        if b in negatives and negatives[b].shape == b.shape and isinstance(a, Variable):
+            equation.op, equation.operands = OPS["subtract" if name == "add" else "add"], (a, negatives[b])
+        elif name == "add" and a in negatives and isinstance(b, Variable):
+            equation.op, equation.operands = OPS["subtract"], (b, negatives[a])
+
+
+def without_copies(equations: list[Equation]) -> None:
+    """x + 1 b as x + b: NumPy repeats what is smaller by itself."""
+    repeated = {e.target: e.operands[0] for e in equations if e.op is OPS["broadcast_to"]}
+    for equation in equations:
+        if ufunc_of(equation.op) is None or len(equation.operands) != 2:
+            continue
+        a, b = equation.operands
+        shape = equation.target.shape
+        if b in repeated and isinstance(a, Variable) and a.shape == shape:
+            equation.operands = a, repeated[b]
+        elif a in repeated and isinstance(b, Variable) and b.shape == shape:
+            equation.operands = repeated[a], b

@@ -1,0 +1,392 @@
+"""Equations as NumPy source that a person can read: hand-written backpropagation, and where each line comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.compiler.blocks import grouped
+from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, order_of
+from tinygrad_edu.compiler.chains import write_chain
+from tinygrad_edu.compiler.listing import Renaming, mapped, variables_in
+from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
+from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
+from tinygrad_edu.compiler.updates import write_update
+from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
+from tinygrad_edu.program import Equation, Variable
+from tinygrad_edu.record import Node
+
+__all__ = ["Source"]
+
+COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
+LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
+REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
+
+
+class Source(Words):
+    """Writes one function: its text, what its names mean, the scratch it needs.
+
+    Parameters
+    ----------
+    equations, constants
+        What is left of the step; the Variables whose value is known.
+    results
+        What it returns, in order.
+    kept_gradients
+        Leaves whose gradient is left behind in `.grad`.
+    accumulated
+        Leaves whose gradient is added to one from before the step.
+    origin
+        For the pieces of an operation, the equation that they were.
+    """
+
+    def __init__(
+        self,
+        equations: list[Equation],
+        constants: set[Variable],
+        inputs: list[Variable],
+        results: list[Variable],
+        kept_gradients: set[Node],
+        accumulated: set[Node],
+        origin: dict[Equation, Equation],
+        renaming: Renaming,
+    ) -> None:
+        super().__init__(constants)
+        self.equations, self.results = equations, results
+        self.kept_gradients, self.accumulated, self.origin = kept_gradients, accumulated, origin
+        self.inputs, self.renaming = inputs, renaming
+        self.lines: list[str] = []
+        self.wheres: list[str] = []  # the user's line, for each of `lines`
+        self.pieces: dict[str, Piece] = {}  # views of scratch, by name
+        self.gradient_buffers: dict[str, tuple[Node | None, Variable]] = {}  # and large results
+        self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
+        self.scratch = Scratch()
+        self.read: set[Any] = set()  # settings of optimisers that have been read
+        self.blocks: dict[str, str] = {}  # functions of one block, by name
+        self.slots: dict[Variable, int] = {}  # of a root
+        self.where = ""
+        self.write()
+
+    # ------------------------------------------------------------------------------------------- lines
+
+    def line(self, text: str) -> None:
+        self.lines.append(f"    {text}")
+        self.wheres.append(self.where)
+
+    def write(self) -> None:
+        """The whole function."""
+        groups = grouped(self.equations, self.constants)
+        equations = self.equations = [e for group in groups for e in (group if isinstance(group, list) else [group])]
+        self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
+        gradients = [e.target for e in equations if e.op is DELIVER]
+        self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
+        # A gradient that is left behind has memory of its own, which is not scratch.
+        self.handed_over = {
+            e.operands[0]: e.params["leaf"]
+            for e in equations
+            if e.op is DELIVER and isinstance(e.operands[0], Variable) and self.can_be_handed_over(e)
+        }
+        for x in self.inputs:
+            self.named(x, memory=True)
+        self.explained: Any = None
+        releases: dict[int, list[Variable]] = {}
+        for root, last in self.life.last.items():
+            releases.setdefault(last, []).append(root)
+        at = 0
+        for group in groups:
+            first = group[0] if isinstance(group, list) else group
+            self.now, self.where = at, first.where or ""
+            self.explain(first)
+            if isinstance(group, list):
+                write_chain(self, group, at + len(group))
+            else:
+                self.equation(group)
+            for i in range(at, at + (len(group) if isinstance(group, list) else 1)):
+                for root in releases.get(i, ()):
+                    if root in self.slots:
+                        self.scratch.give_back(self.slots.pop(root))
+            at += len(group) if isinstance(group, list) else 1
+        self.now = FOREVER - 1
+        returned = [self.text(x) for x in self.results] + list(self.delivered.values())
+        self.where = ""
+        self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
+
+    def explain(self, equation: Equation) -> None:
+        """A comment, where another operation begins."""
+        whole = self.origin.get(equation, equation)
+        about = equation.of or whole
+        if about is not self.explained:
+            self.explained = about
+            note = self.explanation(whole)
+            if note:
+                self.line(f"# {note}")
+
+    def can_be_handed_over(self, delivery: Equation) -> bool:
+        g = delivery.operands[0]
+        i = self.life.made.get(g)
+        if i is None or g in self.constants or self.life.of(g) is not g or not np.ndim(g.value) or g in self.results:
+            return False
+        if sum(e.op is DELIVER and e.operands[0] is g for e in self.equations) > 1:
+            return False
+        made = self.equations[i]
+        return made.target is g and (ufunc_of(made.op) is not None or made.op.name in ("matmul", *REDUCED))
+
+    def explanation(self, whole: Equation) -> str:
+        """Module and equation, for a comment."""
+        about = whole.of or whole
+        if about.op is DELIVER or about.op is UPDATE:
+            return ""
+        path = about.call.path if about.call is not None else ""
+        if whole.of is not None:
+            return f"back through {path or about.op.name}{f' ({about.op.name})' if path else ''}"
+        text = about.op.notation.text
+        shown = dict(zip(about.op.inputs, about.operands))
+        for name, x in [*shown.items(), *about.params.items()]:
+            word = x.name if isinstance(x, Variable) else str(x)
+            text = text.replace(f"<{name}>", " ".join(word.split())[:30])
+        if "<" in text and ">" in text:
+            text = f"{about.op.name}(...)"
+        note = f"{path}: {about.target.name} = {text}" if path else f"{about.target.name} = {text}"
+        return note if len(note) <= 110 else f"{note[:107]}..."
+
+    # --------------------------------------------------------------------------------------- equations
+
+    def equation(self, e: Equation) -> None:
+        """One equation as a line or several."""
+        op, target = e.op, e.target
+        ufunc = ufunc_of(op)
+        if op is DELIVER:
+            self.deliver(e)
+        elif op is UPDATE:
+            write_update(self, e)
+            for slot in self.scratch.busy_rows:
+                self.scratch.give_back(slot)
+            self.scratch.busy_rows.clear()
+        elif op.name == "transpose" and target.value.ndim == 2:
+            self.names[target] = self.scalar(e, None)
+        elif not isinstance(target.value, np.ndarray) and op.residual is None and not op.writes:
+            self.line(f"{self.named(target)} = {self.scalar(e, ufunc)}")
+        elif ufunc is not None:
+            self.elementwise(e, ufunc)
+        elif op.name == "power":
+            self.power(e)
+        elif op.name == "matmul":
+            a, b = (self.text(x) for x in e.operands)
+            self.out(e, f"np.{'dot' if _dot_will_do(e) else 'matmul'}({a}, {b}", [])
+        elif op.name in REDUCED and isinstance(target.value, np.ndarray):
+            self.reduction(e)
+        elif op is ROW_SUMS:
+            x = e.operands[0]
+            key = "ones", x.shape[1], x.dtype
+            if key not in self.numbers:
+                self.numbers[key] = self.constant("ones", np.ones(x.shape[1], x.dtype))
+                self.heads.append(f"{self.numbers[key]} = np.ones({x.shape[1]}, np.{x.dtype.name})")
+            self.out(e, f"np.dot({self.text(x)}, {self.numbers[key]}", [])
+        elif op is TAKE_ONE:
+            p, places = e.operands
+            name = self.taken_over(e, p)
+            if name is None:
+                name, _ = self.memory(e)
+                self.line(f"np.copyto({name}, {self.text(p)})")
+            self.line(f"{name}.reshape(-1)[{self.text(places)}] -= 1")
+        else:
+            call = self.scalar(e, None)
+            if e.kept is None:
+                self.line(f"{self.named(target)} = {call}")
+            else:
+                name = self.named(target)
+                kept = mapped(e.kept, lambda x: Named(self.named(x)) if isinstance(x, Variable) else Named("_"))
+                self.line(f"{name}, {_pattern(kept)} = {call}")
+
+    def scalar(self, e: Equation, ufunc: Any) -> str:
+        """An equation as an expression."""
+        op, operands = e.op, e.operands
+        beside = next((x for x in operands if isinstance(x, Variable) and x not in self.constants), None)
+        texts = [self.text(x, beside if ufunc else None) for x in operands]
+        if ufunc is not None:
+            sign = SIGNS.get(op.name) or COMPARED.get(op.name)
+            if sign:
+                return f"{texts[0]} {sign} {texts[1]}"
+            return f"-{texts[0]}" if op.name == "negative" else f"np.{ufunc.__name__}({', '.join(texts)})"
+        params = e.params
+        if op.name == "matmul":
+            return f"{texts[0]} @ {texts[1]}"
+        if op.name == "power":
+            return f"{texts[0]} ** {texts[1]}"
+        if op.name in REDUCED:
+            return f"{REDUCED[op.name]}({texts[0]}{self.axis(e)})"
+        if op.name == "where":
+            return f"np.where({', '.join(texts)})"
+        if op.name == "transpose" and (params["axes"] is None or operands[0].value.ndim == 2):
+            axes = params["axes"]
+            if texts[0].endswith(".T"):
+                return texts[0][:-2]
+            return f"{texts[0]}.T" if axes is None or tuple(i % 2 for i in axes) == (1, 0) else texts[0]
+        if op.name == "reshape":
+            return f"{texts[0]}.reshape({self.literal(params['shape'])})"
+        if op.name in ("transpose", "broadcast_to", "squeeze", "expand_dims"):
+            return f"np.{op.name}({texts[0]}, {', '.join(self.literal(x) for x in params.values())})"
+        if op.name in ("astype", "to_dtype"):
+            return f"{texts[0]}.astype({self.literal(params['dtype'])})"
+        if op.name == "copy":
+            return f"np.array({texts[0]})"
+        if op.name == "detach":
+            return texts[0]
+        if op.name == "getitem" and not any(isinstance(x, Variable) for x in variables_in(params)):
+            return f"{texts[0]}[{self.literal(params['index'])}]"
+        if op is LARGEST:
+            return f"{texts[0]}.take({texts[0]}.argmax(1) + {self.starts(*operands[0].shape)})"
+        if op is PICK:
+            return f"{texts[0]}.take({texts[1]})"
+        if op is OWN:
+            classes = params["classes"]
+            starts = self.starts(operands[0].value.size, classes)
+            return f"{self.constant('own', own)}({texts[0]}, {classes}, {starts})"
+        name = self.constant(op.name.strip("_"), op.forward)
+        return f"{name}({', '.join([*texts, *(f'{key}={self.literal(x)}' for key, x in params.items())])})"
+
+    def axis(self, e: Equation) -> str:
+        axis, keepdims = e.params["axis"], e.params["keepdims"]
+        if isinstance(axis, tuple) and len(axis) == 1:
+            axis = axis[0]
+        return f", axis={self.literal(axis)}" + ", keepdims=True" * bool(keepdims)
+
+    def power(self, e: Equation) -> None:
+        x, n = e.operands
+        short = {2: "np.square", 0.5: "np.sqrt", -1: "np.reciprocal"}
+        if isinstance(n, int | float) and n in short and e.target.dtype.kind == "f":
+            self.out(e, f"{short[n]}({self.text(x)}", [x])
+        else:
+            self.line(f"{self.named(e.target)} = {self.scalar(e, None)}")
+
+    def elementwise(self, e: Equation, ufunc: np.ufunc) -> None:
+        """In place of an operand that nobody needs any more, or into scratch."""
+        sign = SIGNS.get(e.op.name)
+        places = [x for x in e.operands if isinstance(x, Variable)]
+        if sign:
+            for i, x in enumerate(e.operands):
+                if i and sign in "-/":
+                    break
+                if isinstance(x, Variable):
+                    other = self.text(e.operands[1 - i], x)
+                    name = self.taken_over(e, x)
+                    if name is not None:
+                        self.line(f"{name} {sign}= {other}")
+                        if e.target.name.startswith("d_") and not name.startswith("d_"):
+                            self.line(f"{self.named(e.target)} = {name}")
+                        return
+        beside = next((x for x in places if x not in self.constants), None)
+        texts = ", ".join(self.text(x, beside) for x in e.operands)
+        self.out(e, f"np.{ufunc.__name__}({texts}", places)
+
+    def reduction(self, e: Equation) -> None:
+        self.out(e, f"{REDUCED[e.op.name]}({self.text(e.operands[0])}{self.axis(e)}", [])
+
+    def out(self, e: Equation, call: str, places: Iterable[Variable]) -> None:
+        """`name = call, out=...)`."""
+        for x in places:
+            name = self.taken_over(e, x)
+            if name is not None:
+                again = self.named(e.target) if e.target.name != name else name
+                self.line(f"{again} = {call}, out={name})" if again != name else f"{call}, out={name})")
+                return
+        name, has_memory = self.memory(e)
+        self.line(f"{call}, out={name})" if has_memory else f"{name} = {call})")
+
+    # ------------------------------------------------------------------------------------------ memory
+
+    def taken_over(self, e: Equation, x: Variable) -> str | None:
+        """The name of an operand whose memory the target takes over, if nobody needs it any more."""
+        life, target = self.life, e.target
+        root = life.of(x)
+        if root not in self.slots or life.last[root] > self.now or target in self.handed_over or target in self.results:
+            return None
+        if x.shape != target.shape or x.dtype != target.dtype or _strides(x) != _strides(target):
+            return None
+        if life.last.get(target, 0) >= FOREVER or np.asarray(x.value).size != np.asarray(root.value).size:
+            return None
+        self.slots[target] = self.slots.pop(root)
+        name = self.names[x]
+        self.names[target] = name
+        self.busy[name] = life.last[target]
+        return name
+
+    def memory(self, e: Equation) -> tuple[str, bool]:
+        """A name for the target, and whether it stands for memory to write to (otherwise the call makes some)."""
+        target = e.target
+        order = order_of(np.asarray(target.value))
+        if target in self.handed_over:
+            name = self.named(target, memory=True)
+            self.gradient_buffers[name] = self.handed_over[target], target
+            return name, True
+        if target in self.results and order is not None and target.value.nbytes >= LARGE_RESULT:
+            name = self.named(target, memory=True)
+            self.gradient_buffers[name] = None, target
+            return name, True
+        if order is None or target.value.size == 0 or self.life.last[self.life.of(target)] >= FOREVER:
+            return self.named(target), False
+        slot = self.slots[target] = self.scratch.take(target.value.nbytes)
+        name = self.named(target, memory=True)
+        self.pieces[name] = Piece(slot, target.shape, target.dtype, order)
+        return name, True
+
+    # ------------------------------------------------------------------------- gradients and updates
+
+    def deliver(self, e: Equation) -> None:
+        """A leaf's gradient is complete."""
+        g, node = e.operands[0], e.params["leaf"]
+        if g in self.handed_over:
+            name = self.names[g]
+        else:
+            text = self.text(g)
+            is_array = isinstance(e.target.value, np.ndarray) and e.target.value.ndim > 0
+            name = self.named(e.target, memory=is_array)
+            if is_array:
+                self.gradient_buffers[name] = node, e.target
+                self.line(f"np.copyto({name}, {text})")
+            else:
+                self.line(f"{name} = np.array({text})")
+        if node in self.accumulated:
+            old = self.constant(f"notes_of_{e.target.name}", node.note())
+            total = self.named(e.target, f"total_{e.target.name}")
+            self.line(f"{total} = {name} if {old}.grad is None else np.add({old}.grad, {name}, out={old}.grad)")
+            name = total
+        self.names[e.target] = name
+        self.busy[name] = FOREVER
+        if node in self.kept_gradients:
+            self.delivered[node] = name
+
+
+class Named(str):
+    """A name in a pattern."""
+
+    __slots__ = ()
+
+
+def _dot_will_do(e: Equation) -> bool:
+    """Is np.dot, which is called in two thirds of the time, right here: small matrices, and the very same result?"""
+    a, b = (x.value for x in e.operands)
+    if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] > SMALL or not e.target.value.flags.c_contiguous:
+        return False
+    return a.dtype == b.dtype and np.array_equal(np.dot(a, b), e.target.value)
+
+
+def _pattern(tree: Any) -> str:
+    if isinstance(tree, tuple | list):
+        return f"({', '.join(_pattern(x) for x in tree)}{',' * (len(tree) == 1)})"
+    return str(tree)
+
+
+def _strides(x: Variable) -> Any:
+    return np.asarray(x.value).strides
+
+
+def own(labels: Any, classes: int, starts: Any) -> Any:
+    """Where each sample's own class stands in the flattened scores, once it is known that all of them are classes."""
+    labels = labels.reshape(-1)
+    unsigned = labels.astype(np.intp, copy=False).view(np.uintp)  # in which negative numbers are very large
+    if labels.size and unsigned[unsigned.argmax()] >= classes:
+        OWN.forward(labels, classes)  # says which
+    return starts + labels

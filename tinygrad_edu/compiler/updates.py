@@ -1,0 +1,161 @@
+"""Optimisers' updates as lines of NumPy, for those of tg.optim; any other optimiser's own `update` is called.
+
+`{p}`, `{g}` and `{s}` stand for the parameter, its gradient and scratch; settings are read from the optimiser at
+each call.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_edu.compiler.blocks import BLOCK, LARGE, in_blocks
+from tinygrad_edu.compiler.buffers import Piece, order_of
+from tinygrad_edu.optim import SGD, Adam, AdamW, Optimizer
+from tinygrad_edu.program import Equation
+
+if TYPE_CHECKING:
+    from tinygrad_edu.compiler.source import Source
+
+__all__ = ["write_update"]
+
+
+class Update(NamedTuple):
+    """The lines of one update, the arrays of state they change, the numbers they need, and the equation."""
+
+    lines: list[str]
+    state: dict[str, str]  # name -> expression of the optimiser {o} and the parameter's number {i}
+    numbers: dict[str, str]
+    equation: str
+
+
+def _update_of(optimizer: Optimizer) -> Update | None:
+    """How to write an optimiser's update, or None if it is none of ours."""
+    if isinstance(optimizer, SGD) and type(optimizer) is SGD:
+        return _sgd(optimizer)
+    if isinstance(optimizer, Adam) and type(optimizer) in (Adam, AdamW):
+        return _adam(optimizer)
+    return None
+
+
+def _sgd(optimizer: SGD) -> Update:
+    lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.lr"}
+    equation = "p <- p - lr g"
+    if optimizer.weight_decay:
+        lines += ["np.multiply({p}, {decay}, out={s})", "np.add({s}, {g}, out={s})"]
+        numbers["decay"] = "{o}.weight_decay"
+        g, equation = "{s}", "g <- g + decay p;  " + equation
+    if optimizer.momentum:
+        lines += ["{v} *= {mu}", f"{{v}} += {g}"]
+        state["v"] = "velocity({o}, {i})"
+        numbers["mu"] = "{o}.momentum"
+        equation = equation.replace("p <- p - lr g", "v <- mu v + g;  p <- p - lr v")
+        if optimizer.nesterov:
+            lines += [f"np.multiply({g}, {{lr}}, out={{s}})", "{p} -= {s}"]
+            numbers["rate"] = "{o}.lr * {o}.momentum"
+            equation = equation.replace("p <- p - lr v", "p <- p - lr (g + mu v)")
+        g = "{v}"
+    rate = "{rate}" if optimizer.nesterov else "{lr}"
+    lines += [f"np.multiply({g}, {rate}, out={{s}})", "{p} -= {s}"]
+    return Update(lines, state, numbers, equation)
+
+
+def _adam(optimizer: Adam) -> Update:
+    lines = []
+    numbers = {"b1": "{o}.betas[0]", "a1": "1 - {o}.betas[0]", "b2": "{o}.betas[1]", "a2": "1 - {o}.betas[1]"}
+    g = "{g}"
+    if type(optimizer) is AdamW:
+        lines.append("{p} *= {shrink}")
+        numbers["shrink"] = "1 - {o}.lr * {o}.weight_decay"
+    elif optimizer.weight_decay:
+        lines += ["np.multiply({decay}, {p}, out={d})", "np.add({g}, {d}, out={d})"]
+        numbers["decay"] = "{o}.weight_decay"
+        g = "{d}"
+    lines += [
+        "{m} *= {b1}", f"np.multiply({g}, {{a1}}, out={{s}})", "{m} += {s}",
+        f"np.multiply({g}, {g}, out={{s}})", "{s} *= {a2}", "{v} *= {b2}", "{v} += {s}",
+        "np.sqrt({v}, out={s})", "{s} *= {root}", "{s} += {eps}", "np.divide({m}, {s}, out={s})", "{s} *= {rate}",
+        "{p} -= {s}",
+    ]  # fmt: skip
+    numbers |= {"eps": "{o}.eps", "root, rate": "corrections({o}, {i})"}
+    equation = "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)"
+    return Update(lines, {"m": "{o}.m[{i}]", "v": "{o}.v[{i}]"}, numbers, equation)
+
+
+def write_update(source: Source, e: Equation) -> None:
+    """An optimiser's step for one parameter."""
+    p, g = (source.text(x) for x in e.operands)
+    optimizer, i = e.params["optimizer"], e.params["index"]
+    name = source.constant(type(optimizer).__name__.lower(), optimizer)
+    value = np.asarray(e.operands[0].value)
+    if value.size == 0:
+        return
+    update = _update_of(optimizer)
+    rows = ["s"] if update is None else [word for word in ("s", "d") if f"{{{word}}}" in str(update.lines)]
+    blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
+    scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
+    if update is None:
+        source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
+        return
+    source.line(f"# {p}: {update.equation}")
+    for helper in (velocity, corrections):
+        if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
+            source.constant(helper.__name__, helper)
+    dtype = value.dtype
+    state, numbers = {}, {}
+    for word, text in update.state.items():
+        state[word] = f"{word}_of_{p}"
+        source.line(f"{state[word]} = {text.format(o=name, i=i)}")
+    for word, text in update.numbers.items():
+        for part in word.split(", "):
+            numbers[part] = f"{name}_{part}_{dtype.name}"
+        text = text.format(o=name, i=i)
+        if (text, dtype) in source.read and "corrections" not in text:
+            continue
+        source.read.add((text, dtype))
+        if ", " in word:
+            parts = [numbers[part] for part in word.split(", ")]
+            source.line(f"{', '.join(parts)} = {text}")
+        else:
+            source.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
+    if not blocks:
+        for text in update.lines:
+            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
+        return
+    words = ["p", "g", *state, *scratch, *numbers]
+    function = f"{name}_block"
+    if function not in source.blocks:
+        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
+        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
+        source.fixed.add(function)
+    call = source.constant("in_blocks", in_blocks)
+    arrays = [p, g, *state.values()]
+    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
+    source.line(f"{call}({function}, {', '.join(parts)})")
+
+
+def _row(source: Source, name: str, value: np.ndarray, block: bool) -> str:
+    """Scratch for an update, as large as the parameter or as a block of it."""
+    slot = source.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
+    source.scratch.busy_rows.append(slot)
+    source.fixed.add(name)
+    shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
+    source.pieces[name] = Piece(slot, shape, value.dtype, order)
+    return name
+
+
+def velocity(optimizer: SGD, i: int) -> Any:
+    """The velocity of parameter number i: 0 before the first step."""
+    v = optimizer.velocity[i]
+    if v is None:
+        v = optimizer.velocity[i] = np.zeros_like(optimizer.params[i].data)
+    return v
+
+
+def corrections(optimizer: Adam, i: int) -> tuple[float, float]:
+    """One more step of Adam for parameter number i: what sqrt(v) and m are multiplied with."""
+    b1, b2 = optimizer.betas
+    optimizer.steps[i] += 1
+    return 1 / math.sqrt(1 - b2 ** optimizer.steps[i]), optimizer.lr / (1 - b1 ** optimizer.steps[i])
