@@ -7,7 +7,8 @@
 
 from viz import training
 from viz.draw import draw
+from viz.page import page
 from viz.layout import LayoutError
 from viz.render import render
 
-__all__ = ["LayoutError", "draw", "render", "training"]
+__all__ = ["LayoutError", "draw", "page", "render", "training"]
