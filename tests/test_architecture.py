@@ -24,7 +24,7 @@ LAYERS = [
     {"methods"},
     {"tensor"},
     {"transforms", "program", "nn", "optim", "data", "serialization"},
-    {"derive", "compile", "check", "reference"},
+    {"derivation", "compile", "check", "reference"},
     {"viz"},
     {"examples"},
 ]

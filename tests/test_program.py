@@ -125,7 +125,10 @@ def test_a_shared_module_is_called_twice() -> None:
     weight = program["inner.0.weight"]
     first, second = program.contributions_to(weight)
     assert second.total is program.gradients[weight]
-    assert [e.adds for e in second.equations][-1]
+    assert [e for e in program.backward if e.adds] == [
+        c.total.equation for c in program.contributions if c.total is not c.value
+    ]
+    assert second.total.equation is second.equations[-1]
     assert_same(first.value.value + second.value.value, second.total.value)
 
 

@@ -20,11 +20,12 @@ from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
 if TYPE_CHECKING:
     from tinygrad_edu import check, data, manual
+    from tinygrad_edu.derivation import derive
 
 __all__ = [
     "AnomalyError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor", "backward",
-    "check", "data", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual", "nn",
-    "no_grad", "operation", "ops", "optim", "sample", "vjp",
+    "check", "data", "derive", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "manual",
+    "nn", "no_grad", "operation", "ops", "optim", "sample", "vjp",
     *ops.__all__,
 ]  # fmt: skip
 
@@ -83,6 +84,8 @@ def __getattr__(name: str) -> Any:
     """`tg.check`, `tg.data` and `tg.manual` are loaded when they are first used: importing tinygrad_edu stays quick."""
     if name in ("check", "data", "manual"):
         return importlib.import_module(f"tinygrad_edu.{name}")
+    if name == "derive":
+        return importlib.import_module("tinygrad_edu.derivation").derive
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -18,7 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -60,11 +60,10 @@ class Node:
     no Tensor.  `args` may be longer than `parents`: behind the inputs it then holds what a fused operation
     kept for its backward rules.  A *leaf* (a parameter, or data) has no `op`.
 
-    `calls` says which module's call returned this value; it is set on such Nodes only (see `nn.Module`).
+    `calls` says which modules' calls returned this value: (start, name, class, the call inside it), or None.
     """
 
     __slots__ = ("args", "calls", "needs_grad", "notes", "op", "order", "params", "parents", "value")
-    calls: Any
 
     def __init__(
         self,
@@ -83,6 +82,7 @@ class Node:
         self.needs_grad = needs_grad
         self.order = tick()
         self.notes: Notes | None = None
+        self.calls: Any = None
 
     def note(self) -> Notes:
         """The Node's notes, made when they are first needed (most Nodes never have any)."""
@@ -225,7 +225,7 @@ def apply2(op: Op[Any], a: Any, b: Any) -> Any:
     node.value = value
     node.needs_grad = True
     node.order = tick()
-    node.notes = None
+    node.notes = node.calls = None
     return out
 
 
@@ -252,7 +252,7 @@ def result(
         node.value = value
         node.needs_grad = needs_grad
         node.order = tick()
-        node.notes = None
+        node.notes = node.calls = None
     if mode.anomaly:
         where = check_forward(op.name, args, value)
         if out._node is not None:
@@ -370,28 +370,37 @@ def sweep(
     shared: set[Node] = set()  # those of them whose array somebody else may see
     swept: list[Node] = []
     queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
+    waiting: Node | None = None  # one Node more, outside of the queue: a chain needs no queue
     for node, cotangent in roots:
         if node in pending:
             pending[node] = pending[node] + cotangent
+            continue
+        pending[node] = cotangent
+        shared.add(node)
+        if node.op is None:
+            continue
+        if waiting is None:
+            waiting = node
         else:
-            pending[node] = cotangent
-            shared.add(node)
-            if node.op is not None:
-                queue.append((-node.order, node))
-    heapify(queue)
+            heappush(queue, (-node.order, node))
 
     if current_mode().anomaly:
         watch = check_contribution
     last_write = memory.last_write
-    while queue:
-        node = heappop(queue)[1]
+    while queue or waiting is not None:
+        if waiting is None:
+            node = heappop(queue)[1]
+        else:
+            node = heappushpop(queue, (-waiting.order, waiting))[1] if queue else waiting
+            waiting = None
         g = pending.pop(node)
         notes = node.notes
-        if notes is not None and notes.hooks:
-            g = run_hooks(node, g, create_graph)
-            shared.add(node)
-        if (notes is not None and notes.retain) or (wanted and node in wanted):
-            found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
+        if notes is not None or wanted:
+            if notes is not None and notes.hooks:
+                g = run_hooks(node, g, create_graph)
+                shared.add(node)
+            if node in wanted or (notes is not None and notes.retain):
+                found[node] = g if create_graph or (type(g) is ndarray and node not in shared) else np.array(g)
         if useful is not None and useful.isdisjoint(node.parents or ()):
             continue  # nobody wants what lies behind: it stays as it is
         args = node.args
@@ -422,7 +431,10 @@ def sweep(
                     shared.add(parent)
                 pending[parent] = c
                 if parent.op is not None:
-                    heappush(queue, (-parent.order, parent))
+                    if waiting is None:
+                        waiting = parent
+                    else:
+                        heappush(queue, (-parent.order, parent))
             elif parent in shared:
                 pending[parent] = pending[parent] + c
                 if not create_graph:

@@ -412,10 +412,10 @@ def _calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
     notes: dict[int, list[Any]] = {}
     computed = [node for node in nodes if node.op is not None]
     for node in computed:
-        note = getattr(node, "calls", None)
+        note = node.calls
         while note is not None:
             start, name, kind, note = note
-            notes[start] = [node.order, name, kind]  # Nodes come in order: the last result wins
+            notes[start] = [node.order, name, kind.__name__]  # Nodes come in order: the last result wins
     waiting = sorted(notes.items(), reverse=True)
     numbers: Counter[str] = Counter()
     found: dict[Node, Call] = {}
@@ -427,8 +427,6 @@ def _calls_of(nodes: Iterable[Node]) -> dict[Node, Call]:
             if not waiting or waiting[-1][0] > node.order:
                 break
             _, (end, name, kind) = waiting.pop()
-            while inside and inside[-1][0] < end:
-                inside.pop()
             call = Call(name, kind, inside[-1][1] if inside else None, 1)
             numbers[call.path] += 1
             inside.append((end, replace(call, number=numbers[call.path])))

@@ -1,157 +1,104 @@
-"""`python -m tests.bench`: the figures of the engine, from one run.
-
-The step of 784-64-10 against the same step by hand; a multiply with its gradient; long chains; the digits.
-"""
+"""`python -m tests.bench`: this package beside its peers and beside NumPy by hand, from one run; see README.md."""
 
 from __future__ import annotations
 
-import gc
-import itertools
-import tracemalloc
-from time import perf_counter
+import argparse
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+from tests.bench import report, timing
+from tests.bench.agreement import after, check
+from tests.bench.figures import FIGURES
+from tests.bench.processes import LINES
+from tests.bench.systems import HAND, Step, System, available
+from tests.bench.systems.hand import FLOOR, copies
+from tests.bench.workloads import WORKLOADS, Workload
 
-import tinygrad_edu as tg
-from tests.bench.by_hand import ClassifierSGD
-from tests.bench.timing import interleaved, machine, quartiles
-from tinygrad_edu.nn.functional import cross_entropy
-from tinygrad_edu.op import NUMPY, OPS
-
-CALLS = 100  # of the classifier's step in one round
-
-
-def classifier_step() -> str:
-    """784-64-10, batch 16, float32, SGD: eager against by hand, after checking that both compute the same losses."""
-    rng = np.random.default_rng(0)
-    X = rng.random((16, 784), dtype=np.float32)
-    labels = rng.integers(0, 10, 16)
-    net = tg.nn.MLP([784, 64, 10], rng=rng, dtype=np.float32)
-    # Where NumPy happens to put W1 changes the time of X @ W1 by a third, so five copies by hand take turns.
-    hands, apart = [], []
-    for i in range(5):
-        apart.append(np.empty(1000 + 16 * i, np.uint8))
-        hands.append(ClassifierSGD(*(p.data.copy() for p in net.parameters()), lr=0.005))
-    turns = itertools.cycle(hand for hand in hands for _ in range(CALLS))
-    optimizer = tg.optim.SGD(net.parameters(), lr=0.005)
-
-    def by_hand() -> float:
-        return next(turns).step(X, labels)
-
-    def eager() -> float:
-        loss = cross_entropy(net(X), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    losses = [(hands[0].step(X, labels), eager()) for _ in range(20)]
-    np.testing.assert_allclose(*zip(*losses), rtol=1e-4)  # float32, 20 steps
-    a, b = interleaved(60, CALLS, by_hand, eager)
-    low, middle, high = quartiles([y / x for x, y in zip(a, b)])
-    spread = f"quartiles {low:.2f}, {high:.2f}"
-    return f"784-64-10 step, batch 16: {middle:.2f} x by hand ({spread}); {np.median(a) * 1e6:.0f} us by hand"
+ALL = sorted([*WORKLOADS, *LINES])
+CHECKED = 5  # steps of training whose losses are compared; without training all are the same
 
 
-def multiply() -> str:
-    """A multiply of ten numbers and its gradient."""
-    rng = np.random.default_rng(0)
-    a, b = (tg.Tensor(rng.normal(size=10), requires_grad=True) for _ in range(2))
-    g = rng.normal(size=10)
-
-    def step() -> None:
-        (a * b).backward(g)
-        a.grad = b.grad = None
-
-    (seconds,) = interleaved(50, 2000, step)
-    median, best = np.median(seconds) * 1e6, min(seconds) * 1e6
-    return f"multiply of ten numbers with its gradient: {median:.2f} us, best {best:.2f} us"
-
-
-def chains() -> str:
-    """Microseconds for each operation of a scalar chain, forward and backward: the same for short and long ones."""
-
-    def chain(n: int) -> float:
-        start = perf_counter()
-        a = tg.Tensor(1.0000001, requires_grad=True)
-        y = a
-        for _ in range(n // 2):
-            y = y * a
-            y = y + a
-        y.backward()
-        return (perf_counter() - start) / n
-
-    figures = []
-    for n in (1_000, 10_000, 100_000, 1_000_000):
-        gc.collect()
-        figures.append(f"{n:,}: {min(chain(n) for _ in range(3)) * 1e6:.2f} us")
-    return "scalar chains, each operation forward and backward: " + ", ".join(figures)
+def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[System, Step]], list[tuple[System, Step]]]:
+    """The steps by hand, and those of the systems that have this workload, after a check that all compute the same."""
+    hands = [(system, system.steps[workload.key](workload)) for system in copies()]
+    steps = CHECKED if workload.lr else 1
+    reference, *same = [after(step, steps) for _, step in hands]
+    for found in same:
+        check(workload, HAND, found, reference)
+    others = []
+    for system in systems:
+        if workload.key in system.steps:
+            system.prepare()
+            step = system.steps[workload.key](workload)
+            found = after(step, steps)
+            if system.name != FLOOR:
+                check(workload, system.name, found, reference)
+            others.append((system, step))
+    return hands, others
 
 
-def digits() -> str:
-    """Test accuracy and seconds of training of the main job, for three seeds."""
-    split = tg.data.digits(dtype=np.float32)
-    figures = []
-    for seed in (1, 2, 3):
-        rng = np.random.default_rng(seed)
-        net = tg.nn.MLP([64, 64, 32, 10], weight_init="he_normal", bias_init="zeros", rng=rng, dtype=np.float32)
-        optimizer = tg.optim.Adam(net.parameters(), lr=2e-3)
-        start = perf_counter()
-        for _ in range(30):
-            for x, t in tg.data.batches(split.x_train, split.t_train, 32, rng):
-                optimizer.zero_grad()
-                cross_entropy(net(x), t).backward()
-                optimizer.step()
-        seconds = perf_counter() - start
-        with tg.no_grad():
-            right = np.mean(net(split.x_test).argmax(axis=1).numpy() == split.t_test)
-        figures.append(f"{right:.1%} in {seconds:.1f} s")
-    return "digits 64-64-32-10, float32, 30 epochs, three seeds: " + ", ".join(figures)
+def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str, Any]:
+    """A line of the table: ratios to the step by hand, or for a scalar graph microseconds a node."""
+    hands, others = prepared(workload, systems)
+    by_hand, timings, busy = timing.side_by_side(rounds, hands, others)
+    scale = 1e6 / workload.nodes if workload.nodes else 0
+    row: dict[str, Any] = {
+        "title": workload.title,
+        "unit": "us a node" if scale else "ratio",
+        "by_hand": f"{by_hand.seconds[1] * scale:.2f}" if scale else f"{by_hand.seconds[1] * 1e6:.0f} us",
+        "by_hand_seconds": by_hand.seconds,
+        "goals": [workload.goal, workload.goal_compiled],
+        "others": busy,
+        "systems": {},
+    }
+    for (system, _), found in zip(others, timings):
+        values = [s * scale for s in found.seconds] if scale else list(found.ratios)
+        row["systems"][system.name] = {"quartiles": values, "seconds": found.seconds, "ratios": found.ratios}
+    return row
 
 
-def convolution() -> str:
-    """8 filters of 3x3 over 32x1x28x28 in float32, forward and backward, against PyTorch; and the peak of memory."""
-    try:
-        import torch
-    except ImportError:
-        return "conv2d 32x1x28x28, 8 filters of 3x3: PyTorch is not installed"
-    rng = np.random.default_rng(0)
-    x, w, b = (rng.normal(size=s).astype(np.float32) for s in ((32, 1, 28, 28), (8, 1, 3, 3), (8,)))
-    g = rng.normal(size=(32, 8, 26, 26)).astype(np.float32)
-    ours = [tg.Tensor(a, requires_grad=True) for a in (x, w, b)]
-    theirs = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
-    their_g = torch.tensor(g)
-
-    def step() -> None:
-        tg.nn.functional.conv2d(*ours).backward(g)
-        for t in ours:
-            t.grad = None
-
-    def torch_step() -> None:
-        torch.nn.functional.conv2d(*theirs).backward(their_g)
-        for t in theirs:
-            t.grad = None
-
-    ratios = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        a, c = interleaved(40, 10, step, torch_step)
-        _, middle, _ = quartiles([p / q for p, q in zip(a, c)])
-        ratios.append(f"{middle:.2f} x PyTorch with {threads} thread{'s' * (threads > 1)}")
-    tracemalloc.start()
-    step()
-    peak = tracemalloc.get_traced_memory()[1] / 2**20
-    tracemalloc.stop()
-    return f"conv2d 32x1x28x28, 8 filters of 3x3: {', '.join(ratios)}; peak of new memory {peak:.1f} MiB"
-
-
-def table() -> str:
-    """How many operations there are, with how many samples, and how many NumPy functions come to them."""
-    samples = sum(len(op.samples) for op in OPS.values())
-    return f"{len(OPS)} operations with {samples} samples; {len(NUMPY)} NumPy functions work on tensors"
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", default=",".join(ALL), help="workloads: %(default)s; or figures")
+    parser.add_argument("--systems", help="parts of names: only the systems that contain one of them")
+    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
+    parser.add_argument("--rounds", type=int, help="rounds of turns (25, or 5 with --quick)")
+    parser.add_argument("--runs", type=int, default=1, help="of everything; a figure that moves by a fifth is marked")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the results (%(default)s)")
+    options = parser.parse_args()
+    if options.only == "figures":
+        print(timing.machine())
+        for figure in FIGURES:
+            print(figure(), flush=True)
+        return
+    keys = options.only.split(",")
+    if unknown := set(keys) - set(ALL):
+        parser.error(f"unknown workload {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, or figures")
+    systems, left_out = available()
+    if options.systems:
+        systems = [s for s in systems if any(part in s.name for part in options.systems.split(","))]
+    rounds = options.rounds or (5 if options.quick else 25)
+    print(timing.machine(), flush=True)
+    rows: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
+    for _ in range(options.runs):
+        for key in keys:
+            others = timing.Others()
+            row = LINES[key](systems, rounds) if key in LINES else measured(WORKLOADS[key](), systems, rounds)
+            row.setdefault("others", others.cores())
+            rows[key].append(row)
+            print(report.lines(key, row), flush=True)
+    results: report.Results = {
+        "machine": timing.machine(),
+        "versions": {s.name: s.version for s in systems},
+        "left_out": left_out,
+        "rounds": rounds,
+        "runs": options.runs,
+        "systems": [s.name for s in systems],
+        "workloads": {key: report.merged(found) for key, found in rows.items()},
+    }
+    for file in report.write(results, options.out):
+        print(file)
 
 
 if __name__ == "__main__":
-    print(machine())
-    for benchmark in (table, classifier_step, multiply, chains, digits, convolution):
-        print(benchmark(), flush=True)
+    main()

@@ -58,7 +58,7 @@ def test_eps_is_the_step():
         return x * 1
 
     numerical_gradient(function, variable(0.0), eps=0.25)
-    assert seen[-2:] == [0.25, -0.25]
+    assert seen[-2:] == [-0.25, 0.25]
 
 
 @pytest.mark.parametrize("eps", [0, -1e-6, float("nan")])

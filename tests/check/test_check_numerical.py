@@ -6,7 +6,6 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import check
 from tinygrad_edu.check import GradientMismatch, gradcheck, gradgradcheck
-from tinygrad_edu.check.numerical import compare
 from tinygrad_edu.errors import DtypeError, GraphError
 
 rng = np.random.default_rng(0)
@@ -260,15 +259,16 @@ def test_atol_and_eps():
     x = tg.Tensor([0.0], requires_grad=True)
     # The difference of x^3 is 3 x^2 + h^2: at 0, h^2 instead of 0.
     with pytest.raises(GradientMismatch):
-        gradcheck(lambda x: x**3, x, eps=1e-2)
-    assert gradcheck(lambda x: x**3, x, eps=1e-2, atol=1e-3)
+        gradcheck(lambda x: x**3, x, eps=0.1)
+    assert gradcheck(lambda x: x**3, x, eps=0.1, atol=1e-2)
     assert gradcheck(lambda x: x**3, x)
 
 
 def test_a_gradient_of_another_shape():
     """The engine sees to shapes; but the witness does not trust the accused."""
-    with pytest.raises(GradientMismatch, match=r"b has shape \(4,\), the gradient \(automatic\) \(3, 4\)"):
-        compare("gradcheck", ["b"], [np.zeros((3, 4))], [np.zeros(4)], 1e-6, 1e-8)
+    b = variable(4, name="b")
+    with pytest.raises(GradientMismatch, match=r"input 0 \(b\) has shape \(4,\), the gradient \(yours\) \(3, 4\)"):
+        gradcheck(lambda b: (b * b).sum(), b, gradient=lambda b: np.zeros((3, 4)))
 
 
 # ----------------------------------------------------------------------------- what cannot be checked
@@ -344,11 +344,6 @@ def test_values_that_are_not_finite_are_refused(checked):
         checked(tg.log, tg.Tensor([1.0, 0.0], requires_grad=True))
 
 
-def test_a_kink_is_seen_as_what_it_is():
-    with pytest.raises(GradientMismatch, match=r"entry \(1,\): automatic 0, numerical"):
-        gradcheck(tg.relu, tg.Tensor([1.0, 0.0], requires_grad=True))
-
-
 # ------------------------------------------------------------------------------- second derivatives
 
 
@@ -419,7 +414,9 @@ def test_every_entry_is_evaluated_twice_and_no_more():
         calls.append(None)
         return x * x
 
-    gradcheck(function, variable(50))
+    gradcheck(
+        function, tg.Tensor(np.linspace(1, 2, 50), requires_grad=True)
+    )  # not at the minimum: it is looked at twice
     assert len(calls) <= 2 * 50 + 4  # and a few to know the outputs, and that they repeat
 
 

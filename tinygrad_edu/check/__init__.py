@@ -1,7 +1,9 @@
 """Are these gradients right?  Three witnesses: central differences, the graph, and the equations derived by hand.
 
-* `gradcheck` and `gradgradcheck` ask differences about any function of Tensors, `check_op` about an operation;
-* `compare_gradients` puts a derivation by hand beside the graph, gradient by gradient and delta by delta;
+* `gradcheck` and `gradgradcheck` ask differences about any function, `check_op` about an operation;
+* `compare_gradients` puts a derivation by hand beside the graph, gradient by gradient and delta by delta, and calls
+  the mistakes in it by their names;
+* `grade` compares a file of functions with a reference, for teachers;
 * `numerical_gradient`, `gradients_of` and `relative_error` are what they are made of.
 
 >>> import numpy as np, tinygrad_edu as tg
@@ -17,15 +19,24 @@ True
 
 from tinygrad_edu.check.agreement import relative_error
 from tinygrad_edu.check.compare import Comparison, Row, assert_gradients_match, compare_gradients
+from tinygrad_edu.check.diagnosis.report import Diagnosis, Mistake
 from tinygrad_edu.check.differences import numerical_gradient
+from tinygrad_edu.check.grade import CaseGrade, FunctionGrade, GradeReport, grade
+from tinygrad_edu.check.kinks import Kink
 from tinygrad_edu.check.layers import gradients_of
 from tinygrad_edu.check.numerical import GradcheckReport, GradientMismatch, WrongEntry, gradcheck, gradgradcheck
 from tinygrad_edu.check.operations import OperationReport, check_op
 
 __all__ = [
+    "CaseGrade",
     "Comparison",
+    "Diagnosis",
+    "FunctionGrade",
     "GradcheckReport",
+    "GradeReport",
     "GradientMismatch",
+    "Kink",
+    "Mistake",
     "OperationReport",
     "Row",
     "WrongEntry",
@@ -33,6 +44,7 @@ __all__ = [
     "check_op",
     "compare_gradients",
     "gradcheck",
+    "grade",
     "gradgradcheck",
     "gradients_of",
     "numerical_gradient",

@@ -1,61 +1,122 @@
-"""Central differences: the gradient of a function from its values alone, without any derivation."""
+"""The gradient of a function from its values alone, without any derivation: three methods, entry by entry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_edu.check.agreement import Array
-from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
+from tinygrad_edu.check.complex_step import ComplexStep
+from tinygrad_edu.check.kinks import Kink, slope_or_kink
+from tinygrad_edu.check.probing import Experiment, Function, Inputs, Probe
+from tinygrad_edu.check.richardson import extrapolate
 from tinygrad_edu.tensor import Tensor
 
-__all__ = ["Function", "Inputs", "label_of", "listed", "numerical_gradient", "outputs_of", "variables_of"]
+__all__ = ["Method", "Slopes", "differentiate", "numerical_gradient"]
 
-Function = Callable[..., Any]  # of Tensors: returns a Tensor, or a tuple or list of them
-Inputs = Tensor | Sequence[Any]
+Method = Literal["central", "richardson", "complex"]
 
 STEP = float(np.finfo(np.float64).eps ** (1 / 3))  # 6.1e-6; numerical_gradient says why
 
+# A complex step that differs from differences by more than this is no derivative.  Differences themselves are right
+# to 4e-11 of the function's size, times what its third derivative adds.
+BELIEVED = 1e-6
 
+
+class Slopes(NamedTuple):
+    """The slopes of s by one variable, how far off they may be, and its kinks by their entry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Slopes(np.zeros(3), np.full(3, np.nan), {}).values.shape
+    (3,)
+    """
+
+    values: Array
+    errors: Array  # NaN from a method that does not know
+    kinks: dict[tuple[int, ...], Kink]
+
+
+@overload
 def numerical_gradient(
-    function: Function, inputs: Inputs, cotangents: Sequence[ArrayLike] | None = None, eps: float | None = None
-) -> tuple[Array, ...]:
-    r"""The gradient of sum(v * function(*inputs)) by central differences, entry by entry.
+    function: Function,
+    inputs: Inputs,
+    cotangents: Sequence[ArrayLike] | None = None,
+    eps: float | None = None,
+    *,
+    method: Method = "central",
+    return_error: Literal[False] = False,
+) -> tuple[Array, ...]: ...
+@overload
+def numerical_gradient(
+    function: Function,
+    inputs: Inputs,
+    cotangents: Sequence[ArrayLike] | None = None,
+    eps: float | None = None,
+    *,
+    method: Method = "central",
+    return_error: Literal[True],
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]: ...
+def numerical_gradient(
+    function: Function,
+    inputs: Inputs,
+    cotangents: Sequence[ArrayLike] | None = None,
+    eps: float | None = None,
+    *,
+    method: Method = "central",
+    return_error: bool = False,
+) -> tuple[Array, ...] | tuple[tuple[Array, ...], tuple[Array, ...]]:
+    r"""The gradient of sum(v * function(*inputs)) without any derivation, entry by entry.
 
-        df/dx = (f(x + h) - f(x - h)) / 2h        h = eps max(1, |x|)
+    "central"
+        df/dx = (f(x + h) - f(x - h)) / 2h,  h = eps max(1, |x|): two evaluations for each entry.  What it leaves out
+        is h^2 f'''/6 (the even terms of Taylor's series cancel).  What it loses to rounding is about u |f| / h, with
+        u = 2.2e-16.  The first grows with h and the second shrinks; they balance near h = u^(1/3) = 6e-6, and both
+        are then of the order u^(2/3) = 4e-11.  The step grows with |x|, because x itself is only known to u |x|.
+    "richardson"
+        Central differences over many steps, from a quarter down, extrapolated to the step zero: right to some 1e-13,
+        and it says how far off it may be.  Some forty evaluations.
+    "complex"
+        Im f(x + ih) / h, h = 1e-20: right to the last digits, three evaluations; for functions that are analytic
+        (the module `complex_step` says how Tensors go with that).
 
-    What that leaves out is h^2 f'''/6 (the even terms of Taylor's series cancel).  What it loses to rounding is
-    about u |f| / h, with u = 2.2e-16.  The first grows with h and the second shrinks; they balance near
-    h = u^(1/3) = 6e-6, and both are then of the order u^(2/3) = 4e-11.  The step grows with |x|, because x itself
-    is only known to u |x|.  (Any text on numerical analysis has this balance in its chapter on differentiation.)
+    A kink within the step is stepped over with smaller ones.  At a kink the result of each method is the mean of the
+    two slopes; `gradcheck` reports it.
 
-    Each entry costs two evaluations.  While they last, an input holds a scratch copy of its values, so the
-    function may also reach it otherwise, as a network does its parameters; afterwards it holds its own again.
+    While this lasts, a Tensor holds a scratch copy of its values, and an array is edited in its own memory, so the
+    function may also reach it otherwise (`net.W1`); afterwards all is as it was.  (The complex step hands a complex
+    copy to the function.)
 
     Parameters
     ----------
     function : callable
-        `function(*inputs)` returns a Tensor or a tuple of Tensors, in float64.  Integer outputs are left out.
-    inputs : Tensor, or sequence of Tensors and anything else
-        Those that require a gradient are varied; they are float64 leaves of any shape.
+        `function(*inputs)` returns a Tensor or a tuple of Tensors, in float64.  Integer outputs are left out.  If no
+        input is a Tensor, it is a plain NumPy function: it gets arrays and returns arrays or numbers.
+    inputs : Tensor, array, number, or sequence of Tensors or arrays and anything else
+        Tensors that require a gradient are varied; they are float64 leaves of any shape.  If there are no Tensors,
+        all float64 arrays are.
     cotangents : sequence of array_like, optional
         v, one array for each float output, of its shape; not needed if the only output is a scalar.
     eps : float, optional
-        The step for |x| <= 1.
+        The step of central differences for |x| <= 1.
+    method : "central", "richardson" or "complex"
+    return_error : bool
+        Return `(gradients, errors)`, with an estimate of each entry's error; for "richardson".
 
     Returns
     -------
     tuple of float64 arrays
-        One for each input that requires a gradient, of its shape.
+        One for each input that is varied, of its shape.
 
     Raises
     ------
     DtypeError
-        If an input that requires a gradient, or an output, is a float32: its rounding errors, divided by h, would
-        drown the slope.
+        If an input that is varied, or an output, is a float32: its rounding errors, divided by h, would drown the
+        slope.
     GraphError
         If an input is the result of an operation.
     ShapeError
@@ -63,117 +124,89 @@ def numerical_gradient(
     TypeError
         If the function returns something else than Tensors.
     ValueError
-        If no input requires a gradient, or eps is not positive.
+        If no input can be varied, eps is not positive, or the function is not analytic and "complex" was asked for.
 
     Examples
     --------
-    >>> import tinygrad_edu as tg
+    >>> import numpy as np, tinygrad_edu as tg
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
     >>> (slope,) = numerical_gradient(lambda x: (x**3).sum(), [x])
     >>> slope.round(6)
     array([ 3., 12.])
+    >>> (slope,) = numerical_gradient(lambda x: np.sum(x**3), np.array([1.0, 2.0]), method="complex")
+    >>> slope
+    array([ 3., 12.])
+    >>> (slope,), (error,) = numerical_gradient(np.exp, 1.0, method="richardson", return_error=True)
+    >>> bool(abs(slope - np.e) < error < 1e-11)
+    True
     """
     title = "numerical_gradient"
-    inputs = listed(inputs)
-    variables = variables_of(title, inputs)
+    if return_error and method != "richardson":
+        raise ValueError(f'{title}: return_error needs method="richardson"; {method!r} does not know its error')
+    found = differentiate(Experiment(title, function, inputs, cotangents), eps, method)
+    gradients = tuple(slopes.values for slopes in found)
+    return (gradients, tuple(slopes.errors for slopes in found)) if return_error else gradients
+
+
+def differentiate(
+    experiment: Experiment,
+    eps: float | None = None,
+    method: Method = "central",
+    doubts: Sequence[Callable[[tuple[int, ...], float], bool]] | None = None,
+) -> list[Slopes]:
+    """The slopes by each variable.
+
+    `doubts` says, for each variable, whether somebody contradicts the slope at an entry: it is then looked at closely.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (slopes,) = differentiate(Experiment("example", lambda x: np.abs(x).sum(), np.array([0.0, 2.0])))
+    >>> print(slopes.kinks[0,])
+    kink at input 0[0]: slope -1 on the left, 1 on the right
+    """
+    title = experiment.title
     eps = STEP if eps is None else eps
     if not eps > 0:
         raise ValueError(f"{title}: eps is {eps}; a positive step is needed")
-    weights = _weights(title, outputs_of(title, function, inputs), cotangents)
-
-    def values() -> list[Array]:  # copies: an output may be a view of the input that is about to change
-        return [np.array(y.data) for y in outputs_of(title, function, inputs)]
-
-    return tuple(_slopes(x, values, weights, eps) for x in variables.values())
-
-
-def _slopes(x: Tensor, values: Callable[[], list[Array]], weights: list[Array], eps: float) -> Array:
-    """sum(v * df/dx) for each entry of one input."""
-    held = x.data
-    scratch = held.copy()
-    slopes = np.empty(held.shape)
-    x.data = scratch
-    try:
-        for i in np.ndindex(scratch.shape):
-            entry = float(scratch[i])
-            step = eps * max(1.0, abs(entry))
-            high, low = entry + step, entry - step
-            scratch[i] = high
-            after = values()
-            scratch[i] = low
-            before = values()
-            scratch[i] = entry
-            # The difference first, then the sum: what did not move drops out without a rounding error.  And
-            # high - low is the step that was really made, after rounding.
-            with np.errstate(all="ignore"):
-                slopes[i] = sum(np.vdot(v, a - b) for v, a, b in zip(weights, after, before)) / (high - low)
-    finally:
-        x.data = held
-    return slopes
+    if method not in ("central", "richardson", "complex"):
+        raise ValueError(f'{title}: method {method!r}: "central", "richardson" or "complex" is expected')
+    refined = ComplexStep(experiment) if method == "complex" else None
+    found = []
+    for n, (label, x) in enumerate(experiment.variables.items()):
+        values, errors = np.empty(x.shape), np.full(x.shape, np.nan)
+        kinks: dict[tuple[int, ...], Kink] = {}
+        with experiment.turning(label) as probes:
+            for probe in probes:
+                i = probe.index
+                step = eps * max(1.0, abs(probe.x))
+                doubted = doubts is not None and doubts[n](i, probe.slope(probe.x - step, probe.x + step))
+                place = _place(label, x, i)
+                values[i], kink = slope_or_kink(probe, step, place, doubted)
+                if kink is not None:
+                    kinks[i] = kink
+                    errors[i] = max(kink.high - values[i], values[i] - kink.low)
+                elif method == "richardson":
+                    values[i], errors[i] = extrapolate(probe)
+                elif refined is not None:
+                    values[i] = _believed(refined.slope(label, i), float(values[i]), probe, place)
+        found.append(Slopes(values, errors, kinks))
+    return found
 
 
-def listed(inputs: Inputs) -> list[Any]:
-    """The inputs as a list, also if a single Tensor was given."""
-    return [inputs] if isinstance(inputs, Tensor) else list(inputs)
-
-
-def variables_of(title: str, inputs: Sequence[Any]) -> dict[str, Tensor]:
-    """The inputs that require a gradient, by what they are called in messages: "input 1 (W)"."""
-    variables: dict[str, Tensor] = {}
-    for i, x in enumerate(inputs):
-        if not isinstance(x, Tensor) or not x.requires_grad:
-            continue
-        label = label_of("input", i, x)
-        if not x.is_leaf:
-            raise GraphError(
-                f"{title}: {label} is the result of an operation; give a leaf, "
-                "tg.Tensor(x.detach(), requires_grad=True)"
-            )
-        if x.dtype != np.float64:
-            raise DtypeError(
-                f"{title}: {label} is {x.dtype}, and differences need float64: divided by a small step, the rounding "
-                "errors of anything shorter drown the slope. Make it with dtype=float."
-            )
-        variables[label] = x
-    if not variables:
-        raise ValueError(f"{title}: no input requires a gradient; make one with requires_grad=True")
-    return variables
-
-
-def label_of(kind: str, i: int, x: Any) -> str:
-    """What an input or output is called in messages: "input 1 (W)", or "input 1" if it has no name."""
-    return f"{kind} {i} ({x.name})" if isinstance(x, Tensor) and x.name else f"{kind} {i}"
-
-
-def outputs_of(title: str, function: Function, inputs: Sequence[Any]) -> list[Tensor]:
-    """What the function returns that can have a gradient, as a list."""
-    result = function(*inputs)
-    outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-    for i, y in enumerate(outputs):
-        if not isinstance(y, Tensor):
-            raise TypeError(
-                f"{title}: output {i} of the function is a {type(y).__name__}; a Tensor is expected. "
-                "(Was t.numpy() or t.data used on the way?)"
-            )
-        if y.dtype.kind == "f" and y.dtype != np.float64:
-            raise DtypeError(f"{title}: output {i} of the function is {y.dtype}, and differences need float64")
-    floating = [y for y in outputs if y.dtype.kind == "f"]
-    if not floating:
-        raise TypeError(f"{title}: the function returns no floats, and nothing else has a gradient")
-    return floating
-
-
-def _weights(title: str, outputs: list[Tensor], cotangents: Sequence[ArrayLike] | None) -> list[Array]:
-    """The cotangents as arrays that fit the outputs."""
-    if cotangents is None:
-        if len(outputs) > 1 or outputs[0].shape:
-            shapes = ", ".join(str(y.shape) for y in outputs)
-            raise ShapeError(f"{title}: the function returns shape {shapes}, no scalar: give cotangents of that shape")
-        return [np.ones(())]
-    weights = [np.asarray(v, dtype=np.float64) for v in cotangents]
-    if [v.shape for v in weights] != [y.shape for y in outputs]:
-        raise ShapeError(
-            f"{title}: cotangents of shape {', '.join(str(v.shape) for v in weights)} for outputs of shape "
-            f"{', '.join(str(y.shape) for y in outputs)}"
+def _believed(found: float, difference: float, probe: Probe, place: str) -> float:
+    """A complex step, if differences don't contradict it."""
+    size = max(abs(found), abs(difference))
+    if not abs(found - difference) <= BELIEVED * (size + probe.experiment.size):
+        raise ValueError(
+            f"{probe.experiment.title}: at {place} the complex step gives {found:.6g}, and differences give "
+            f"{difference:.6g}: the function is not analytic here (abs, norm, std, conj, .real, a matrix square root) "
+            'or reaches its input otherwise (a network\'s own W, t.data, t.detach()). Use method="richardson".'
         )
-    return weights
+    return found
+
+
+def _place(label: str, x: Tensor | Array, index: tuple[int, ...]) -> str:
+    """An entry as a person writes it: x[3], W[2, 0]."""
+    name = x.name if isinstance(x, Tensor) and x.name else label
+    return f"{name}[{', '.join(map(str, index))}]" if index else name

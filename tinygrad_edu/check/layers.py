@@ -13,7 +13,7 @@ from tinygrad_edu.engine import Node, ancestors
 from tinygrad_edu.errors import GraphError
 from tinygrad_edu.tensor import Tensor, sweep_from
 
-__all__ = ["gradients_of"]
+__all__ = ["Layer", "gradients_of", "recorded", "layers_of", "named"]
 
 
 class Layer(NamedTuple):
@@ -74,14 +74,14 @@ def gradients_of(loss: Tensor) -> dict[str, Array]:
     """
     if not isinstance(loss, Tensor):
         raise TypeError(f"gradients_of: a {type(loss).__name__} has no graph; a Tensor is expected")
-    nodes = _recorded(loss)
-    targets = _named(_layers(nodes), nodes)
+    nodes = recorded(loss)
+    targets = named(layers_of(nodes), nodes)
     found = sweep_from([loss], None, list(targets.values()), retain_graph=True, create_graph=False)
     # A Node to which no rule sends anything (the condition of a `where`) has a gradient of zeros.
     return {name: np.array(found.get(node, np.zeros_like(node.value))) for name, node in targets.items()}
 
 
-def _recorded(loss: Tensor) -> list[Node]:
+def recorded(loss: Tensor) -> list[Node]:
     """The Nodes of the graph that need a gradient, oldest first."""
     if loss._node is None or not loss.requires_grad:
         raise GraphError(
@@ -97,7 +97,7 @@ def _recorded(loss: Tensor) -> list[Node]:
     return nodes
 
 
-def _layers(nodes: Sequence[Node]) -> list[Layer]:
+def layers_of(nodes: Sequence[Node]) -> list[Layer]:
     """The layers among the Nodes, in order of creation."""
     sums: dict[Node, tuple[Node, Node]] = {}  # a product: its sum with a bias, and the bias
     for node in nodes:
@@ -139,7 +139,7 @@ def _weight(product: Node, bias: Node | None) -> Node | None:
     return weight if _is_parameter(weight) else None
 
 
-def _named(layers: Sequence[Layer], nodes: Sequence[Node]) -> dict[str, Node]:
+def named(layers: Sequence[Layer], nodes: Sequence[Node]) -> dict[str, Node]:
     """What each gradient is called, in the order of the sweep; then the other leaves."""
     names: dict[str, Node] = {}
     for number, layer in reversed(list(enumerate(layers, start=1))):

@@ -162,12 +162,12 @@ def linear(x: Operand, weight: Operand, bias: Operand) -> Any:
     Tensor([[11.5]])
     """
     y = x @ weight
+    if bias.ndim == 1 and bias.shape == weight.shape[1:] and y.dtype is bias.dtype:  # as in nn.Linear
+        y += bias  # in place: one array less
+        return y
     if weight.ndim != 2 or bias.size != weight.shape[1] or bias.shape[-1] != bias.size:
         raise ValueError  # NumPy would broadcast; the door says what is wrong
-    if y.ndim < bias.ndim or (y.dtype is not bias.dtype and y.dtype != bias.dtype):
-        return y + bias
-    y += bias  # in place: one array less
-    return y
+    return y + bias
 
 
 def _flat(x: Any) -> Any:

@@ -8,6 +8,7 @@ their gradient is the famous p - t.  What the forward pass knows already (p) it 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ __all__ = [
 Operand = Any  # a Tensor, an array or a number
 Reduction = Literal["mean", "sum", "none"]
 HALF = np.dtype(np.float16)  # comparing with np.float16 itself takes six times as long
+INDEX, UNSIGNED = np.dtype(np.intp), np.dtype(np.uintp)
 
 
 def reduced(losses: Any, reduction: str) -> Any:
@@ -34,7 +36,7 @@ def reduced(losses: Any, reduction: str) -> Any:
     if reduction == "mean":
         if losses.dtype == HALF:  # neither the sum nor the count may be too large for it
             return np.mean(losses)
-        return np.add.reduce(losses, axis=None) / losses.size
+        return np.add.reduce(losses, None) / losses.size
     if reduction == "sum":
         return np.add.reduce(losses, axis=None)
     if reduction == "none":
@@ -56,12 +58,12 @@ def _is_labels(targets: Any) -> bool:
     return targets.dtype.kind in "iu"
 
 
-# A negative number, read as unsigned, is a very large one: so one comparison finds labels outside 0..C-1 on both sides.
-_UNSIGNED = {np.dtype(f"{kind}{size}"): np.dtype(f"u{size}") for kind in "iu" for size in (1, 2, 4, 8)}
-
-
 def _are_inside(labels: Any, classes: int) -> bool:
-    return bool(np.maximum.reduce(labels.view(_UNSIGNED[labels.dtype]), axis=None, initial=0) < max(classes, 1))
+    """Is each label one of 0..C-1?"""
+    # A negative number, read as unsigned, is a very large one: so one comparison finds what is outside on both sides.
+    # And the position of the largest is found in a quarter of the time of the largest itself.
+    labels = labels.reshape(-1).astype(INDEX, copy=False).view(UNSIGNED)
+    return not labels.size or bool(labels[labels.argmax()] < classes)
 
 
 def _check_classes(scores: Any, targets: Any) -> None:
@@ -145,14 +147,21 @@ def _distribution(targets: Any, scores: Any) -> Any:
     return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
 
 
-def _own(labels: Any, classes: int) -> Any:
-    """Where each sample's own class stands in the flattened scores (twice as quick as an index of rows and columns)."""
-    return np.arange(0, labels.size * classes, classes or 1) + labels.reshape(-1).astype(np.intp)
+def _starts(rows: Any) -> Any:
+    """Where each row begins among all numbers: `starts + column` is twice as quick as an index of rows and columns."""
+    return np.arange(0, rows.size, rows.shape[-1] or 1)
+
+
+@functools.lru_cache(8)
+def _ones(n: int, dtype: np.dtype[Any]) -> Any:
+    """Ones that sum up each row of p as `p.dot(ones)`; making them would take twice as long as that."""
+    return np.ones(n, dtype)
 
 
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    return scores.reshape(-1)[_own(labels, scores.shape[-1])].reshape(labels.shape)
+    own = _starts(scores) + labels.reshape(-1).astype(INDEX)
+    return scores.reshape(-1)[own].reshape(labels.shape)
 
 
 def _expected(scores: Any, targets: Any) -> Any:
@@ -197,18 +206,22 @@ def _error(p: Any, targets: Any) -> Any:
 )
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes(logits, targets)
-    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    shape = logits.shape
+    z = logits.reshape(-1, shape[-1])
+    starts = _starts(z)
+    # The largest by its position, and the sum by a product with ones: a third of the time of `max` and `sum` over rows.
+    shifted = z - z.reshape(-1)[z.argmax(1) + starts].reshape(-1, 1)
     p = np.exp(shifted, order="C")
-    total = np.add.reduce(p, axis=-1, keepdims=True)
-    p /= total
-    losses = np.log(total).reshape(total.shape[:-1])
+    total = p.dot(_ones(shape[-1], p.dtype))
+    p /= total.reshape(-1, 1)
+    losses = np.log(total)
     if _is_labels(targets):
-        own = _own(targets, p.shape[-1])
-        losses = losses - shifted.reshape(-1)[own].reshape(targets.shape)
+        own = starts + targets.reshape(-1)
+        losses -= shifted.reshape(-1)[own]
         p.reshape(-1)[own] -= 1  # p - t, in place
-        return reduced(losses, reduction), p
-    losses = np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets)
-    return reduced(losses, reduction), _error(p, targets)
+        return reduced(losses.reshape(shape[:-1]), reduction), p.reshape(shape)
+    losses = np.add.reduce(targets, axis=-1) * losses.reshape(shape[:-1])
+    return reduced(losses - _expected(shifted.reshape(shape), targets), reduction), _error(p.reshape(shape), targets)
 
 
 @public(_cross_entropy)
