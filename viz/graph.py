@@ -1,21 +1,24 @@
-"""The recorded graph as a list of things to draw: tensors, operations, and the arrows between them.
+"""The program of a recorded graph as a list of things to draw: tensors, operations, and the arrows between them.
 
-Everything is numbered in the order of its creation, so two runs of one program give the same names.
+Everything is numbered in the order of the program, so two runs of one script give the same names.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_edu import GraphError, Tensor
-from tinygrad_edu.engine import Node, ancestors, sweep
+from tinygrad_edu import Tensor
+from tinygrad_edu.program import Call, Contribution, Equation, Program, Variable, trace
+from viz.rollup import Unit, rolled_up
 
-Kind = Literal["parameter", "data", "result", "output", "number"]
+Kind = Literal["parameter", "data", "result", "output"]
+SHARED = 3  # a leaf that is used more often is drawn once for each use: one box with fifty arrows tangles the layout
 
 
 @dataclass
@@ -25,109 +28,231 @@ class Box:
     key: str
     name: str
     kind: Kind
-    value: Any
-    gradient: Any = None
+    variable: Variable
+    gradient: Variable | None
+    received: int  # how many contributions its gradient is the sum of
+    call: Call | None  # the module call in whose frame it stands
+    again: bool = False  # a second box of a leaf that is drawn once for each use
+
+    @property
+    def value(self) -> Any:
+        """The recorded array."""
+        return self.variable.value
 
 
 @dataclass
 class Operation:
-    """An operation to draw, with its formula written in the names of its inputs."""
+    """An operation to draw, or several that are rolled up into one box."""
 
     key: str
     name: str
     formula: str
-    inputs: list[str] = field(default_factory=list)
-    output: str = ""
+    unit: Unit
+    hidden: list[Variable] = field(default_factory=list)  # leaves that only operations in here use
+
+    @property
+    def call(self) -> Call | None:
+        """The module call in whose frame it stands."""
+        return self.unit.frame
+
+
+@dataclass
+class Arrow:
+    """From a tensor to an operation or back, with what the sweep sends in the opposite direction."""
+
+    tail: str
+    head: str
+    key: str
+    contribution: Contribution | None = None
+    back: bool = False  # does a gradient come back along it?
 
 
 @dataclass
 class Drawing:
-    """All that is drawn, in the order of creation."""
+    """All that is drawn, in the order of the program."""
 
+    program: Program
     boxes: list[Box] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
+    arrows: list[Arrow] = field(default_factory=list)
+    ids: dict[Any, str] = field(default_factory=dict)  # of Variables, Equations and Contributions
+    cut: int = 0  # operations that are not drawn at all, because the picture shows the surroundings of one tensor
+    ends: list[tuple[str, str]] = field(default_factory=list)  # where it goes on outside of the picture: "" and a box
+
+    @property
+    def rolled(self) -> tuple[int, int]:
+        """How many operations are rolled up, and into how many boxes."""
+        groups = [len(operation.unit.equations) for operation in self.operations if operation.unit.rolled]
+        return sum(groups), len(groups)
 
 
-def collect(outputs: Sequence[Tensor], gradients: bool = True) -> Drawing:
-    """The graph behind some outputs, ready to be drawn.
-
-    Raises GraphError for an output that was not recorded, and for a graph that was already freed.
-    """
-    roots = [_root(output) for output in outputs]
-    nodes = sorted(ancestors(roots), key=lambda node: node.order)
-    if any(node.op is not None and node.args is None for node in nodes):
-        raise GraphError(
-            "draw: this graph was already swept and freed. Draw it before backward(), or keep it with "
-            "backward(retain_graph=True)."
-        )
-    found = _gradients(roots, nodes) if gradients else {}
-    drawing = Drawing()
-    keys: dict[Any, str] = {}  # of Nodes, and of raw arrays by their id (they live in the Nodes all the while)
-    names = _Names(nodes)
-    for node in nodes:
-        operation = None
-        if node.op is not None:
-            operation = _operation(node, drawing, keys, names)
-            drawing.operations.append(operation)
-        box = Box(f"t{len(drawing.boxes)}", names.of(node), _kind(node, roots), node.value, found.get(node))
-        if operation is not None:
-            operation.output = box.key
-        keys[node] = box.key
-        drawing.boxes.append(box)
+def collect(
+    outputs: Tensor | Sequence[Tensor],
+    gradients: bool = True,
+    depth: int | None = None,
+    collapse: Sequence[str] = (),
+    rollup: bool | None = False,
+    focus: Tensor | str | None = None,
+    radius: int = 2,
+) -> Drawing:
+    """The graph behind some outputs, ready to be drawn; the arguments are those of `viz.draw`."""
+    program = trace(outputs, gradients=gradients)
+    equations = program.forward
+    middle = None if focus is None else _focused(program, focus)
+    if middle is not None:
+        equations = _surroundings(program, middle, radius)
+    drawing = Drawing(program, cut=len(program.forward) - len(equations))
+    units = rolled_up(equations, depth, collapse, rollup)
+    _Collector(drawing, units, middle).collect()
     return drawing
 
 
-def _root(output: Any) -> Node:
-    if not isinstance(output, Tensor):
-        raise TypeError(f"draw: a {type(output).__name__} was not recorded; a Tensor is expected")
-    if output._node is None:
-        raise GraphError("draw: this tensor has no recorded history; compute it from a leaf with requires_grad=True")
-    return output._node
+def _focused(program: Program, focus: Tensor | str) -> Variable:
+    """The Variable that the picture is about."""
+    if isinstance(focus, str):
+        found = [x for x in program.variables() if x.name == focus and not (x.equation and x.equation.of)]
+    else:
+        found = [x for x in program.variables() if x.value is focus._data]
+    if not found:
+        names = ", ".join(dict.fromkeys(x.name for x in [*program.inputs, *(e.target for e in program.forward)][:40]))
+        said = repr(focus) if isinstance(focus, str) else "this tensor"
+        raise ValueError(f"draw: focus={said}: it is not in this graph; there are {names}")
+    return found[0]
 
 
-def _kind(node: Node, roots: Sequence[Node]) -> Kind:
-    if node.op is None:
-        return "parameter" if node.needs_grad else "data"
-    return "output" if any(node is root for root in roots) else "result"
+def _surroundings(program: Program, middle: Variable, radius: int) -> list[Equation]:
+    """The operations at most `radius` steps away."""
+    uses: defaultdict[Variable, list[Equation]] = defaultdict(list)
+    for equation in program.forward:
+        for x in equation.variables:
+            uses[x].append(equation)
+    seen: set[Equation] = set()
+    reached = {middle}
+    for _ in range(radius):
+        near = {e for x in reached for e in [*uses[x], *([x.equation] if x.equation else [])]} - seen
+        seen |= near
+        reached = {x for e in near for x in [*e.variables, e.target]}
+    return [equation for equation in program.forward if equation in seen]
 
 
-class _Names:
-    """A person's name for each Node: its own, else t1, t2, ... in the order of creation."""
+class _Collector:
+    """Boxes, operations and arrows of a list of units."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        own = {node: node.notes.name for node in nodes if node.notes is not None and node.notes.name}
-        taken = set(own.values())
-        numbers = (f"t{i}" for i in range(1, 2 * len(nodes) + 2))
-        free = (name for name in numbers if name not in taken)
-        self.names: dict[Node, str] = {node: own.get(node) or next(free) for node in nodes}
+    def __init__(self, drawing: Drawing, units: list[Unit], middle: Variable | None) -> None:
+        self.drawing, self.units, self.middle = drawing, units, middle
+        program = drawing.program
+        self.number = {x: i for i, x in enumerate([*program.inputs, *(e.target for e in program.forward)])}
+        self.sent = {(c.equation, c.index): c for c in program.contributions}
+        self.received = Counter(c.operand for c in program.contributions)
+        self.outputs = set(program.outputs)
+        self.calls: dict[str, Call] = {}  # the first call of each module
+        for equation in program.forward:
+            call = equation.call
+            while call is not None:
+                self.calls.setdefault(call.path, call)
+                call = call.parent
+        self.uses: defaultdict[Variable, list[Unit]] = defaultdict(list)
+        for unit in units:
+            for x in unit.reads:
+                self.uses[x].append(unit)
+        self.leaves: Counter[Variable] = Counter()  # how often a leaf was drawn
 
-    def of(self, node: Node) -> str:
-        return self.names[node]
+    def collect(self) -> None:
+        drawing = self.drawing
+        boxes: dict[Variable, Box] = {}
+        drawn_units = {e for unit in self.units for e in unit.equations}
+        for position, unit in enumerate(self.units):
+            operation = self._operation(position, unit)
+            read: list[tuple[Variable, Contribution | None]] = []
+            if unit.rolled:
+                for x in unit.reads:
+                    if x.equation is None and self._stays_inside(x):
+                        operation.hidden.append(x)
+                    elif x.kind != "constant":
+                        read.append((x, None))
+            else:
+                (equation,) = unit.equations
+                for i, x in enumerate(equation.operands):
+                    if isinstance(x, Variable) and not (x.kind == "constant" and x.shape == ()):
+                        read.append((x, self.sent.get((equation, i))))
+            incoming = []
+            for x, contribution in read:
+                box = boxes.get(x)
+                if box is None or (x.equation is None and len(self.uses[x]) > SHARED):
+                    box = self._box(x, unit, again=box is not None)
+                    boxes.setdefault(x, box)
+                    if x.equation is not None and x.equation not in drawn_units:
+                        drawing.ends.append(("", box.key))
+                incoming.append((box, contribution))
+            drawing.operations.append(operation)
+            for equation in unit.equations:
+                drawing.ids[equation] = operation.key
+            for box, contribution in incoming:
+                self._arrow(box.key, operation.key, contribution, self._sends_back(unit, box.variable))
+            for equation in unit.equations:
+                x = equation.target
+                if x in self.outputs or self._leaves(x, unit):
+                    box = boxes[x] = self._box(x, unit)
+                    self._arrow(operation.key, box.key, None, box.gradient is not None)
+        used = (
+            {x for e in drawing.program.forward if e not in drawn_units for x in e.variables} if drawing.cut else set()
+        )
+        drawing.ends += [(box.key, "") for x, box in boxes.items() if x in used]
+        for x in drawing.program.outputs:  # an output may be a leaf
+            if x not in boxes and x.equation is None:
+                boxes[x] = self._box(x, None)
+
+    def _operation(self, position: int, unit: Unit) -> Operation:
+        if unit.rolled:
+            return Operation(f"o{position}", unit.title, unit.contents, unit)
+        (equation,) = unit.equations
+        return Operation(f"o{position}", equation.op.name.strip("_"), _formula(equation), unit)
+
+    def _box(self, x: Variable, unit: Unit | None, again: bool = False) -> Box:
+        key = f"t{self.number[x]}" + (f"_{self.leaves[x]}" if again else "")
+        self.leaves[x] += 1
+        leaf: Kind = "parameter" if x.kind == "parameter" else "data"
+        kind: Kind = "output" if x in self.outputs else "result" if x.equation is not None else leaf
+        frame = unit.frame if unit is not None else None
+        if x.equation is None:
+            module = x.name.rpartition(".")[0]
+            frame = self.calls.get(module, frame) if x.named and not again else frame
+            frame = frame if x.kind == "parameter" else None
+        box = Box(key, x.name, kind, x, self.drawing.program.gradients.get(x), self.received[x], frame, again)
+        self.drawing.boxes.append(box)
+        self.drawing.ids.setdefault(x, key)
+        return box
+
+    def _arrow(self, tail: str, head: str, contribution: Contribution | None, back: bool) -> None:
+        key = f"a{len(self.drawing.arrows)}"
+        self.drawing.arrows.append(Arrow(tail, head, key, contribution, back))
+        if contribution is not None:
+            self.drawing.ids[contribution] = f"b{key[1:]}"
+
+    def _sends_back(self, unit: Unit, x: Variable) -> bool:
+        return any((e, i) in self.sent for e in unit.equations for i, o in enumerate(e.operands) if o is x)
+
+    def _stays_inside(self, x: Variable) -> bool:
+        """A leaf that nothing but rolled-up operations use; what a module is given comes in from outside, though."""
+        users = self.uses[x]
+        given = x.kind == "data" and any(unit.module for unit in users)
+        return not given and x is not self.middle and all(unit.rolled for unit in users)
+
+    def _leaves(self, x: Variable, unit: Unit) -> bool:
+        """Is the result of an operation used outside of the box in which it is rolled up?"""
+        return not unit.rolled or any(user is not unit for user in self.uses[x])
 
 
-def _operation(node: Node, drawing: Drawing, keys: dict[Any, str], names: _Names) -> Operation:
-    """The drawn operation of a Node; raw arrays and numbers among its inputs become boxes of their own."""
-    op = node.op
-    words: dict[str, str] = {}
-    operation = Operation(f"o{len(drawing.operations)}", op.name, "")
-    labels = op.inputs if op.arity is not None else [str(i) for i in range(len(node.parents))]
-    for label, parent, arg in zip(labels, node.parents, node.args):
-        if parent is not None:
-            operation.inputs.append(keys[parent])
-            words[label] = names.of(parent)
-        elif isinstance(arg, np.ndarray) and arg.ndim:
-            if id(arg) not in keys:
-                keys[id(arg)] = f"t{len(drawing.boxes)}"
-                drawing.boxes.append(Box(keys[id(arg)], label, "data", arg))
-            operation.inputs.append(keys[id(arg)])
-            words[label] = label
-        elif arg is not None:
-            key = f"t{len(drawing.boxes)}"
-            words[label] = f"{float(arg):.4g}"
-            drawing.boxes.append(Box(key, words[label], "number", arg))
-            operation.inputs.append(key)
-    operation.formula = formula(op, words, node.params)
-    return operation
+def _formula(equation: Equation) -> str:
+    op = equation.op
+    labels = op.inputs if op.arity is not None else [str(i) for i in range(len(equation.operands))]
+    words = {}
+    for label, x in zip(labels, equation.operands):
+        if isinstance(x, Variable):
+            words[label] = f"{float(x.value):.4g}" if x.kind == "constant" and x.shape == () else x.name
+        elif x is not None:
+            words[label] = f"{float(x):.4g}"
+    return formula(op, words, equation.params)
 
 
 def formula(op: Any, words: dict[str, str], params: dict[str, Any] | None) -> str:
@@ -139,23 +264,16 @@ def formula(op: Any, words: dict[str, str], params: dict[str, Any] | None) -> st
     special = {
         name: value
         for name, value in (params or {}).items()
-        if f"<{name}>" not in op.notation.text
-        and not (value is None or usual.get(name) is value or usual.get(name) == value)
+        if f"<{name}>" not in op.notation.text and value is not None and not _equal(value, usual.get(name))
     }
     extra = ", ".join(f"{name}={_short(value)}" for name, value in special.items())
     return f"{text}  ({extra})" if extra else text
 
 
+def _equal(a: Any, b: Any) -> bool:
+    return a is b or (not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and bool(a == b))
+
+
 def _short(value: Any) -> str:
     text = "..." if isinstance(value, np.ndarray) and value.size > 8 else " ".join(str(value).split())
     return text if len(text) <= 24 else text[:21] + "..."
-
-
-def _gradients(roots: Sequence[Node], nodes: Sequence[Node]) -> dict[Node, Any]:
-    """The gradient of every Node; nobody's `.grad` changes, and the graph stays."""
-    if any(root.value.size != 1 for root in roots):
-        return {node: node.notes.grad for node in nodes if node.notes is not None and node.notes.grad is not None}
-    starts = [(root, np.ones(root.value.shape, root.value.dtype)) for root in roots if root.needs_grad]
-    if not starts:
-        return {}
-    return sweep(starts, [node for node in nodes if node.needs_grad], retain_graph=True)

@@ -28,6 +28,15 @@ def tip(text: str) -> str:
     return escape(text).replace("&#92;", 2 * "&#92;")
 
 
+def short(text: str, most: int) -> str:
+    """At most so many characters.
+
+    >>> short("abcdefgh", 5)
+    'abcd…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def number(x: Any) -> str:
     """A number in four significant digits.
 
