@@ -10,27 +10,35 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from tinygrad_edu import Tensor
+from tinygrad_edu.derivation.derivation import Line
+from tinygrad_edu.derivation.names import printable
 from tinygrad_edu.program import Program, Variable, trace
 from viz.arrays import as_json, limit
-from viz.steps import Step, steps_of
 from viz.stage import Stage, stage
+from viz.steps import Shown, Step, steps_of
 
 ASSETS = Path(__file__).parent / "assets"
+MOST = 40_000  # steps: more make a page that no browser opens in a few seconds, and nobody goes through
+WIDE = 60  # characters of an equation that gets a whole row on paper
 
 
 def page(loss: Tensor, path: str | Path, title: str | None = None) -> Path:
     """Write the page of a recorded graph: its picture, and a player that goes through forward and backward.
 
+    Open it in any browser; it needs no network.  The arrow keys step, the space bar plays, a click on a box of the
+    picture goes to the step that fills it, and `#step=12` at the end of the address opens that step.
+
     Parameters
     ----------
     loss : Tensor
-        Recorded and not yet swept; or swept with `backward(retain_graph=True)`.
+        Recorded and not yet swept; or swept with `backward(retain_graph=True)`.  Nobody's `.grad` changes.
     path : str or Path
         Of the file, which ends in `.html`.
     title : str, optional
@@ -45,9 +53,11 @@ def page(loss: Tensor, path: str | Path, title: str | None = None) -> Path:
     GraphError
         For a tensor without a recorded history, or a graph that was freed.
     ValueError
-        For another ending.
+        For another ending, or a graph that is too large to be gone through.
     LayoutError
         If nothing is installed that could lay out the picture, or it took too long.
+    ImportError
+        Without the graphviz package: `pip install "tinygrad_edu[viz]"`.
 
     Examples
     --------
@@ -61,115 +71,130 @@ def page(loss: Tensor, path: str | Path, title: str | None = None) -> Path:
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"page: {path.name}: the ending must be .html")
     program = trace(loss)
+    count = len(program.forward) + len(program.contributions)
+    if count > MOST:
+        raise ValueError(
+            f"page: {count:,} steps (of {len(program.forward):,} operations) are more than the {MOST:,} that one page "
+            "holds; make the page of a smaller model or a shorter sequence, or draw this one: viz.draw(loss)"
+        )
     steps = steps_of(program)
-    drawn = stage(loss, program)
-    numbers = _Numbers()
-    data: dict[str, Any] = {
-        "steps": [numbers.step(step, drawn) for step in steps],
-        "tensors": numbers.tensors(program, steps, drawn),
-        "operations": _operations(steps, drawn),
-    }
-    data["arrays"] = numbers.arrays()
+    drawn = stage(program, path)
     css, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     template = Template((ASSETS / "page.html").read_text(encoding="utf-8"))
-    headline = title or f"Backpropagation of {program.outputs[0].name}"
     contents = {
-        "title": html.escape(headline),
+        "title": html.escape(printable(title or f"Backpropagation of {program.outputs[0].name}")),
         "summary": html.escape(_summary(program, steps)),
         "policy": _policy(css, script),
         "css": css,
         "script": script,
         "picture": _markup(drawn.svg),
         "steps": _markup(_list_of(steps)),
-        "data": _embedded(data),
+        "data": _embedded(_data(program, steps, drawn)),
     }
     path.write_text(template.substitute(contents), encoding="utf-8")
     return path
 
 
-class _Numbers:
-    """The arrays of a page, each written once, and the steps and tensors that refer to them by their place."""
+# ---------------------------------------------------------------------------------------------- the data
 
-    def __init__(self) -> None:
-        self.places: dict[Variable, int] = {}
 
-    def place(self, variable: Variable) -> int:
-        return self.places.setdefault(variable, len(self.places))
+def _data(program: Program, steps: Sequence[Step], drawn: Stage) -> dict[str, Any]:
+    """What the player needs besides the list of all steps: numbers, and what lights up."""
+    places: dict[Variable, int] = {}  # each array is written once, and referred to by its place
 
-    def arrays(self) -> list[Any]:
-        """All of them, in the order of their first use."""
-        allowed = limit([x.value.size for x in self.places])
-        return [as_json(x.value, allowed) for x in self.places]
+    def place(variable: Variable) -> int:
+        return places.setdefault(variable, len(places))
 
-    def step(self, step: Step, drawn: Stage) -> dict[str, Any]:
-        """What the player shows of a step; its equation stands in the list of all steps."""
-        return {
-            "part": step.part,
-            "headline": step.headline,
-            "words": step.words,
-            "rule": step.rule,
-            "code": [str(equation) for equation in step.equations],
-            "in": [[x.name, self.place(x)] for x in step.going_in],
-            "out": [[x.name, self.place(x)] for x in step.coming_out],
-            "number": step.number,
-            "total": step.total,
-            "lit": drawn.lit(step),
-            "target": drawn.boxes.get(step.fills) if step.fills else None,
-            "text": str(step.equations[-1]) if step.equations else "",
+    def shown(numbers: Iterable[Shown]) -> list[Any]:
+        return [[x.symbol, printable(x.variable.name), place(x.variable)] for x in numbers]
+
+    lights = [drawn.light(step) for step in steps]
+    data: dict[str, Any] = {
+        "steps": [
+            {
+                "part": step.part,
+                "in": shown(step.going_in),
+                "out": shown(step.coming_out),
+                "number": step.number,
+                "total": step.total,
+                "lit": light.lit,
+                "target": light.target,
+                "text": "; ".join(line.text() for line in step.lines),
+            }
+            for step, light in zip(steps, lights)
+        ]
+    }
+    tensors: dict[Variable, dict[str, Any]] = {}
+    for x, boxes in drawn.places.items():
+        gradient = program.gradients.get(x)
+        tensors[x] = {
+            "name": printable(x.name),
+            "kind": x.kind,
+            "boxes": boxes,
+            "value": place(x),
+            "gradient": None if gradient is None else place(gradient),
+            "from": 0,  # the step that fills its value
+            "sent": [],  # the steps that send it a contribution, and the sums so far
         }
-
-    def tensors(self, program: Program, steps: list[Step], drawn: Stage) -> list[dict[str, Any]]:
-        """The drawn tensors: value, gradient, and the steps that fill them."""
-        found = {}
-        for x in program.variables():
-            if x in drawn.boxes:
-                gradient = program.gradients.get(x)
-                found[x] = {
-                    "name": x.name,
-                    "kind": x.kind,
-                    "box": drawn.boxes[x],
-                    "value": self.place(x),
-                    "gradient": None if gradient is None else self.place(gradient),
-                    "from": 0,  # the step that fills its value
-                    "sent": [],  # the steps that send it a contribution, and the sums so far
-                }
-        for i, step in enumerate(steps):
-            if step.fills not in found:
-                continue
-            if step.part == "forward":
-                found[step.fills]["from"] = i
-            else:
-                found[step.fills]["sent"].append([i, self.place(step.coming_out[-1])])
-        return list(found.values())
-
-
-def _operations(steps: list[Step], drawn: Stage) -> list[dict[str, Any]]:
-    """The drawn operations, with the steps that run them, forward and (from the first on) backward."""
-    found: dict[str, dict[str, Any]] = {}
+    operations = {o.key: {"box": o.key, "name": o.name, "from": len(steps), "back": None} for o in drawn.drawing.operations}
     for i, step in enumerate(steps):
-        if step.of in drawn.operations:
-            box = drawn.operations[step.of]
-            entry = found.setdefault(box, {"box": box, "name": step.of.op.name, "from": i, "back": None})
-            if step.contribution is not None and entry["back"] is None:
-                entry["back"] = i
-    return list(found.values())
+        for x in step.fills:
+            if step.part == "forward" and x in tensors:
+                tensors[x]["from"] = i
+            elif step.part == "backward" and x in tensors:
+                tensors[x]["sent"].append([i, place(step.coming_out[-1].variable)])
+        if step.equation is not None:
+            operation = operations[drawn.drawing.ids[step.equation]]
+            if step.part == "forward":
+                operation["from"] = min(operation["from"], i)
+            elif operation["back"] is None:
+                operation["back"] = i
+    data["tensors"], data["operations"] = list(tensors.values()), list(operations.values())
+    allowed = limit([x.value.size for x in places])
+    data["arrays"] = [as_json(x.value, allowed) for x in places]
+    return data
 
 
-def _list_of(steps: list[Step]) -> Element:
+def _embedded(data: Any) -> str:
+    """JSON that cannot end the element in which it stands, whatever the names in it."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # all but ASCII is escaped by itself
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+# -------------------------------------------------------------------------------------- what can be read
+
+
+def _list_of(steps: Sequence[Step]) -> Element:
     """All steps with their equations: for the player to show one by one, for paper, and for browsers without scripts."""
     ol = Element("ol", {"start": "0"})
     for i, step in enumerate(steps):
-        li = SubElement(ol, "li", {"id": f"step-{i}", "class": step.part})
-        SubElement(li, "a", {"href": f"#step={i}"}).text = step.headline
-        equation = SubElement(li, "div", {"class": "equation"})
-        for e in step.equations[-1:]:
-            SubElement(equation, "code").text = str(e)
-        shapes = SubElement(li, "p", {"class": "shapes"})
-        for e in step.equations[-1:]:
-            operands = ", ".join(str(x.shape) for x in e.variables)
-            shapes.text = f"{operands} \N{RIGHTWARDS ARROW} {e.target.shape}"
-        SubElement(li, "p", {"class": "words"}).text = step.words
+        wide = any(len(line.text()) > WIDE for line in step.lines)
+        li = SubElement(ol, "li", {"id": f"step-{i}", "class": f"{step.part} wide" if wide else step.part})
+        head = SubElement(li, "p", {"class": "head"})
+        SubElement(head, "a", {"href": f"#step={i}"}).text = step.headline
+        if step.part != "start":
+            SubElement(head, "small").text = printable(step.fills[0].name)
+        if step.lines:
+            li.append(_equation(step.lines, "equation"))
+            SubElement(li, "p", {"class": "shapes"}).text = step.shapes
+        if step.short is not None:
+            li.append(_equation([step.short], "equation short"))
+        for name, text in (("note", step.note), ("words", step.words), ("rule", step.rule)):
+            if text:
+                SubElement(li, "p", {"class": name}).text = printable(text)
+        if step.code:
+            SubElement(li, "pre", {"class": "code"}).text = "\n".join(printable(str(x)) for x in step.code)
     return ol
+
+
+def _equation(lines: Sequence[Line], name: str) -> Element:
+    """Lines as mathematics."""
+    div = Element("div", {"class": name})
+    for line in lines:
+        div.append(fromstring(line.mathml()))
+    return div
 
 
 def _markup(element: Element) -> str:
@@ -177,7 +202,7 @@ def _markup(element: Element) -> str:
     return tostring(element, encoding="unicode", short_empty_elements=False)
 
 
-def _summary(program: Program, steps: list[Step]) -> str:
+def _summary(program: Program, steps: Sequence[Step]) -> str:
     count = sum(x.value.size for x in program.parameters)
     return (
         f"{len(program.forward):,} operations, {count:,} numbers in {len(program.parameters)} parameters; "
@@ -194,11 +219,3 @@ def _policy(css: str, script: str) -> str:
         f"default-src 'none'; style-src {style_hash}; script-src {script_hash}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
-
-
-def _embedded(data: Any) -> str:
-    """JSON that cannot end the element in which it stands, whatever the names in it."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # all but ASCII is escaped by itself
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text

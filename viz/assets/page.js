@@ -144,14 +144,16 @@
     return list;
   }
 
-  function figureOf(name, place, legend = false) {
+  function figureOf(symbol, name, place, legend = false) {
     const array = arrays[place];
-    const caption = make("figcaption", {}, make("b", {}, name), make("span", {}, ` ${shapeOf(array)} ${array.dtype}`));
+    const called = name && name !== symbol ? `${name} · ` : "";
+    const facts = ` ${called}${shapeOf(array)} ${array.dtype}`;
+    const caption = make("figcaption", {}, make("b", {}, symbol), make("span", {}, facts));
     const figure = make("figure", {}, caption);
     figure.dataset.array = place;
     if (!array.values.length) figure.append(make("p", {}, "empty"));
     else if (array.rows <= 8 && array.columns <= 6) figure.append(tableOf(array), legend ? legendOf(array) : "");
-    else figure.append(...heatMapOf(array, name), legendOf(array));
+    else figure.append(...heatMapOf(array, symbol), legendOf(array));
     if (array.summary) figure.append(summaryOf(array));
     return figure;
   }
@@ -173,13 +175,14 @@
 
   const view = $("view");
   const svg = view.querySelector("svg");
+  svg.setAttribute("role", "group"); // with boxes that can be pressed it is more than an image
   const drawn = new Map(); // of each box: what it stands for
   const boxOf = (id) => {
-    if (!drawn.has(id)) drawn.set(id, { element: $(id), tensors: [], operations: [] });
+    if (!drawn.has(id)) drawn.set(id, { element: $(id), tensor: null, operation: null });
     return drawn.get(id);
   };
-  for (const tensor of tensors) boxOf(tensor.box).tensors.push(tensor);
-  for (const operation of operations) boxOf(operation.box).operations.push(operation);
+  for (const tensor of tensors) for (const id of tensor.boxes) boxOf(id).tensor = tensor;
+  for (const operation of operations) boxOf(operation.box).operation = operation;
   const arrows = new Map(); // of each arrow: the first step in which it lights up
   steps.forEach((step, i) => {
     for (const id of step.lit) if (!drawn.has(id) && !arrows.has(id)) arrows.set(id, i);
@@ -201,10 +204,8 @@
   }
 
   // Jump to the step that fills a box: its value in the forward half, its gradient in the backward half.
-  function choose(box) {
+  function choose({ tensor, operation }) {
     pause();
-    const [tensor] = box.tensors;
-    const [operation] = box.operations;
     const backward = steps[current].part === "backward";
     if (tensor) {
       chosen = tensor;
@@ -215,53 +216,39 @@
     }
   }
 
-  function stateOf(box, n) {
-    const from = Math.min(...[...box.tensors, ...box.operations].map((x) => x.from));
-    const [tensor] = box.tensors;
-    const wait = from > n;
-    const received = box.tensors.some((x) => sentBy(x, n).length);
-    const filled = received && box.tensors.every((x) => !x.sent.length || complete(x, n));
+  function stateOf({ tensor, operation }, n) {
+    if (operation) {
+      const wait = operation.from > n;
+      return { wait, label: wait ? `${operation.name}: not computed yet` : operation.name };
+    }
+    const wait = tensor.from > n;
+    const [have, all] = [sentBy(tensor, n).length, tensor.sent.length];
+    const filled = complete(tensor, n);
     let words = wait ? "not computed yet" : "";
-    if (tensor && !wait && tensor.sent.length) {
-      const [have, all] = [sentBy(tensor, n).length, tensor.sent.length];
+    if (!wait && all) {
       words = filled ? "gradient complete" : have ? `gradient: ${have} of ${all} contributions` : "no gradient yet";
     }
-    const what = tensor ? `${tensor.name}, ${tensor.kind}, ${shapeOf(arrays[tensor.value])}` : box.operations[0].name;
-    return { wait, received, filled, label: words ? `${what}: ${words}` : what };
-  }
-
-  const SVG = "http://www.w3.org/2000/svg";
-
-  // Backward an arrow points the other way: a head at its tail.
-  function turn(edge) {
-    const path = edge.querySelector("path");
-    const [a, b] = [path.getPointAtLength(0), path.getPointAtLength(12)];
-    const [x, y] = [(b.x - a.x) / 12, (b.y - a.y) / 12];
-    const head = document.createElementNS(SVG, "polygon");
-    head.setAttribute("class", "tail");
-    head.setAttribute("points", `${a.x},${a.y} ${b.x - 5 * y},${b.y + 5 * x} ${b.x + 5 * y},${b.y - 5 * x}`);
-    edge.append(head);
+    const what = `${tensor.name}, ${tensor.kind}, ${shapeOf(arrays[tensor.value])}`;
+    return { wait, received: have > 0, filled, label: words ? `${what}: ${words}` : what };
   }
 
   function light(n) {
     const lit = new Set(steps[n].lit);
-    for (const old of svg.querySelectorAll(".tail")) old.remove();
     for (const [id, box] of drawn) {
       const { wait, received, filled, label } = stateOf(box, n);
       const list = box.element.classList;
       list.toggle("waiting", wait);
-      list.toggle("receiving", received);
-      list.toggle("filled", filled);
+      list.toggle("receiving", Boolean(received));
+      list.toggle("filled", Boolean(filled));
       list.toggle("lit", lit.has(id));
       list.toggle("target", steps[n].target === id);
-      list.toggle("chosen", box.tensors.includes(chosen));
+      list.toggle("chosen", chosen !== null && box.tensor === chosen);
       box.element.setAttribute("aria-label", label);
     }
     for (const [id, from] of arrows) {
       const edge = $(id);
       edge.classList.toggle("waiting", from > n);
       edge.classList.toggle("lit", lit.has(id));
-      if (lit.has(id) && steps[n].part === "backward") turn(edge);
     }
     follow(lit);
   }
@@ -290,7 +277,7 @@
   }
   const fitting = () =>
     Math.min((view.clientWidth - 2) / natural, (view.clientHeight - 2) / svg.viewBox.baseVal.height);
-  const usual = () => Math.max(0.85, Math.min(1.3, (view.clientWidth - 2) / natural));
+  const usual = () => Math.max(1.2, Math.min(1.5, (view.clientWidth - 2) / natural));
   $("smaller").addEventListener("click", () => resize(zoom / 1.25));
   $("larger").addEventListener("click", () => resize(zoom * 1.25));
   $("fit").addEventListener("click", () => resize(fitting()));
@@ -309,14 +296,12 @@
 
   // ---- One step
 
-  function equationOf(n) {
-    return [...$(`step-${n}`).querySelector(".equation").childNodes].map((node) => node.cloneNode(true));
-  }
+  const headlineOf = (n) => $(`step-${n}`).querySelector("a").textContent;
 
   function figures(container, heading, entries) {
     container.replaceChildren();
     if (entries.length) container.append(make("h3", {}, heading));
-    for (const [name, place] of entries) container.append(figureOf(name, place));
+    for (const [symbol, name, place] of entries) container.append(figureOf(symbol, name, place));
   }
 
   function describe(n) {
@@ -325,14 +310,13 @@
     const half = steps.filter((other) => other.part === step.part);
     $("badge").textContent =
       step.part === "start" ? "Before the first step" : `${step.part}, ${half.indexOf(step) + 1} of ${half.length}`;
-    $("headline").textContent = step.headline;
-    $("equation").replaceChildren(...equationOf(n));
-    $("equation").hidden = !$("equation").childNodes.length;
-    $("shapes").textContent = $(`step-${n}`).querySelector(".shapes")?.textContent ?? "";
-    $("words").textContent = step.words;
-    $("rule").textContent = step.rule;
-    $("code").textContent = step.code.join("\n");
-    $("code-box").hidden = !step.code.length;
+    const entry = $(`step-${n}`); // all that is said of a step stands in the list
+    $("headline").textContent = headlineOf(n);
+    $("called").textContent = entry.querySelector("small")?.textContent ?? "";
+    const said = [...entry.querySelectorAll(".equation, .shapes, .note, .words, .rule")];
+    $("explained").replaceChildren(...said.map((node) => node.cloneNode(true)));
+    $("code").textContent = entry.querySelector(".code")?.textContent ?? "";
+    $("code-box").hidden = !$("code").textContent;
     $("received").replaceChildren();
     if (step.total > 1) {
       const dots = make("span", { "aria-hidden": "true" });
@@ -367,12 +351,12 @@
     section.append(make("div", { className: "head" }, make("h2", {}, chosen.name), close), go);
     const pair = make("div", { className: "numbers" });
     section.append(pair);
-    if (chosen.from <= n) pair.append(figureOf("value", chosen.value, true));
+    if (chosen.from <= n) pair.append(figureOf("value", "", chosen.value, true));
     else pair.append(make("p", { className: "quiet" }, `Its value is computed in step ${chosen.from}.`));
     const have = sentBy(chosen, n);
     const all = chosen.sent.length;
-    if (have.length === all && all) pair.append(figureOf("gradient", chosen.gradient, true));
-    else if (have.length) pair.append(figureOf(`gradient so far, ${have.length} of ${all} contributions`, have.at(-1)[1], true));
+    if (have.length === all && all) pair.append(figureOf("gradient", "", chosen.gradient, true));
+    else if (have.length) pair.append(figureOf(`gradient so far, ${have.length} of ${all} contributions`, "", have.at(-1)[1], true));
     else if (all) pair.append(make("p", { className: "quiet" }, `Its gradient is complete in step ${chosen.sent.at(-1)[0]}.`));
     else pair.append(make("p", { className: "quiet" }, "It needs no gradient."));
     reachable(section);
@@ -396,12 +380,12 @@
     const where = `Step ${n} of ${last}`;
     const received = step.total > 1 ? `, received ${step.number} of ${step.total} contributions` : "";
     $("slider").value = n;
-    $("slider").setAttribute("aria-valuetext", `${where}, ${step.part}: ${step.headline}`);
+    $("slider").setAttribute("aria-valuetext", `${where}, ${step.part}: ${headlineOf(n)}`);
     $("where").textContent = where;
     $("first").disabled = $("back").disabled = n === 0;
     $("forth").disabled = $("last").disabled = n === last;
     if (location.hash !== `#step=${n}`) history.replaceState(null, "", `#step=${n}`);
-    announce(`${where}, ${step.part}: ${step.headline}${received}. ${step.text}`);
+    announce(`${where}, ${step.part}: ${headlineOf(n)}${received}. ${step.text}`);
   }
 
   // ---- The player
