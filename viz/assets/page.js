@@ -250,21 +250,28 @@
       edge.classList.toggle("waiting", from > n);
       edge.classList.toggle("lit", lit.has(id));
     }
-    follow(lit);
+    follow(lit, steps[n].target);
   }
 
-  // Bring what is lit into view, and nothing else.
-  function follow(lit) {
+  // Bring what is lit into view; where it is larger than the frame, at least what the step fills.
+  function follow(lit, target) {
     const frame = view.getBoundingClientRect();
-    const boxes = [...lit].map((id) => $(id).getBoundingClientRect());
-    if (!boxes.length || !frame.width) return;
-    const sides = (low, high, from, size) => {
-      const [a, b] = [Math.min(...boxes.map((x) => x[low])), Math.max(...boxes.map((x) => x[high]))];
-      if (a >= from && b <= from + size) return 0;
-      return b - a > size ? (a + b - size) / 2 - from : a < from ? a - from - 16 : b - from - size + 16;
+    if (!lit.size || !frame.width) return;
+    const around = (ids) => {
+      const boxes = ids.map((id) => $(id).getBoundingClientRect());
+      return (side, pick) => pick(...boxes.map((box) => box[side]));
     };
-    const left = sides("left", "right", frame.left, view.clientWidth);
-    const top = sides("top", "bottom", frame.top, view.clientHeight);
+    const [all, filled] = [around([...lit]), around(target ? [target] : [...lit])];
+    const move = (low, high, from, size) => {
+      const end = from + size;
+      const into = (a, b) => (a < from ? a - from - 12 : b > end ? Math.min(b - end + 12, a - from) : 0);
+      const [a, b] = [all(low, Math.min), all(high, Math.max)];
+      if (b - a <= size) return into(a, b);
+      const by = (a + b) / 2 - from - size / 2;
+      return by + into(filled(low, Math.min) - by, filled(high, Math.max) - by);
+    };
+    const left = move("left", "right", frame.left, view.clientWidth);
+    const top = move("top", "bottom", frame.top, view.clientHeight);
     if (left || top) view.scrollBy({ left, top, behavior: calm.matches ? "auto" : "smooth" });
   }
 
