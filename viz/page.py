@@ -26,6 +26,7 @@ from viz.steps import Shown, Step, steps_of
 
 ASSETS = Path(__file__).parent / "assets"
 MOST = 40_000  # steps: more make a page that no browser opens in a few seconds, and nobody goes through
+FOLD = 400  # steps: of a longer list, so many stand in one part
 WIDE = 60  # characters of an equation that gets a whole row on paper
 
 
@@ -88,7 +89,7 @@ def page(loss: Tensor, path: str | Path, title: str | None = None) -> Path:
         "css": css,
         "script": script,
         "picture": _markup(drawn.svg),
-        "steps": _markup(_list_of(steps)),
+        "steps": _list_of(steps),
         "data": _embedded(_data(program, steps, drawn)),
     }
     path.write_text(template.substitute(contents), encoding="utf-8")
@@ -166,27 +167,43 @@ def _embedded(data: Any) -> str:
 # -------------------------------------------------------------------------------------- what can be read
 
 
-def _list_of(steps: Sequence[Step]) -> Element:
-    """All steps with their equations: for the player to show one by one, for paper, and for browsers without scripts."""
-    ol = Element("ol", {"start": "0"})
-    for i, step in enumerate(steps):
-        wide = any(len(line.text()) > WIDE for line in step.lines)
-        li = SubElement(ol, "li", {"id": f"step-{i}", "class": f"{step.part} wide" if wide else step.part})
-        head = SubElement(li, "p", {"class": "head"})
-        SubElement(head, "a", {"href": f"#step={i}"}).text = step.headline
-        if step.part != "start":
-            SubElement(head, "small").text = printable(step.fills[0].name)
-        if step.lines:
-            li.append(_equation(step.lines, "equation"))
-            SubElement(li, "p", {"class": "shapes"}).text = step.shapes
-        if step.short is not None:
-            li.append(_equation([step.short], "equation short"))
-        for name, text in (("note", step.note), ("words", step.words), ("rule", step.rule)):
-            if text:
-                SubElement(li, "p", {"class": name}).text = printable(text)
-        if step.code:
-            SubElement(li, "pre", {"class": "code"}).text = "\n".join(printable(str(x)) for x in step.code)
-    return ol
+def _list_of(steps: Sequence[Step]) -> str:
+    """All steps with their equations: for the player to show one by one, for paper, and for browsers without scripts.
+
+    A long list is folded, a part at a time: a browser lays out only what is open.
+    """
+    parts = []
+    for start in range(0, len(steps), FOLD):
+        ol = Element("ol", {"start": str(start)})
+        for i, step in enumerate(steps[start : start + FOLD], start):
+            ol.append(_item(i, step))
+        if len(steps) > FOLD:
+            details = Element("details")
+            SubElement(details, "summary").text = f"Steps {start:,} to {min(start + FOLD, len(steps)) - 1:,}"
+            details.append(ol)
+        parts.append(_markup(details if len(steps) > FOLD else ol))
+    return "\n".join(parts)
+
+
+def _item(i: int, step: Step) -> Element:
+    """One step in the list."""
+    wide = any(len(line.text()) > WIDE for line in step.lines)
+    li = Element("li", {"id": f"step-{i}", "class": f"{step.part} wide" if wide else step.part})
+    head = SubElement(li, "p", {"class": "head"})
+    SubElement(head, "a", {"href": f"#step={i}"}).text = step.headline
+    if step.part != "start":
+        SubElement(head, "small").text = printable(step.fills[0].name)
+    if step.lines:
+        li.append(_equation(step.lines, "equation"))
+        SubElement(li, "p", {"class": "shapes"}).text = step.shapes
+    if step.short is not None:
+        li.append(_equation([step.short], "equation short"))
+    for name, text in (("note", step.note), ("words", step.words), ("rule", step.rule)):
+        if text:
+            SubElement(li, "p", {"class": name}).text = printable(text)
+    if step.code:
+        SubElement(li, "pre", {"class": "code"}).text = "\n".join(printable(str(x)) for x in step.code)
+    return li
 
 
 def _equation(lines: Sequence[Line], name: str) -> Element:
