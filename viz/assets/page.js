@@ -431,7 +431,8 @@
   $("slider").addEventListener("input", () => go(Number($("slider").value)));
 
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("select, pre, .scroll[tabindex], .equation[tabindex]")) return; // these use the keys
     if (event.key === " " ? event.target.closest("button, summary, a") : event.target === $("slider")) return;
     const act = {
       ArrowLeft: () => go(current - 1),
