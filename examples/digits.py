@@ -46,6 +46,7 @@ def main():
     pictures = split.x_test[wrong].reshape(-1, *split.image_shape)
     wrote(
         viz.render(viz.draw(loss), out / "graph.svg"),
+        viz.page(loss, out / "backprop.html", "An MLP on 32 handwritten digits"),
         viz.training.loss_curve(history, out / "loss.png"),
         viz.training.image_grid(pictures, split.t_test[wrong], predictions[wrong], out / "mistakes.png"),
     )

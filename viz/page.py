@@ -137,19 +137,25 @@ def _data(program: Program, steps: Sequence[Step], drawn: Stage) -> dict[str, An
             "from": 0,  # the step that fills its value
             "sent": [],  # the steps that send it a contribution, and the sums so far
         }
-    operations = {o.key: {"box": o.key, "name": o.name, "from": len(steps), "back": None} for o in drawn.drawing.operations}
     for i, step in enumerate(steps):
         for x in step.fills:
             if step.part == "forward" and x in tensors:
                 tensors[x]["from"] = i
             elif step.part == "backward" and x in tensors:
                 tensors[x]["sent"].append([i, place(step.coming_out[-1].variable)])
+    operations: dict[str, dict[str, Any]] = {}
+    for o in drawn.drawing.operations:
+        operations[o.key] = {
+            "box": o.key,
+            "name": o.name,
+            "from": None,
+            "back": None,
+        }  # the first steps to use its rules
+    for i, step in enumerate(steps):
         if step.equation is not None:
             operation = operations[drawn.drawing.ids[step.equation]]
-            if step.part == "forward":
-                operation["from"] = min(operation["from"], i)
-            elif operation["back"] is None:
-                operation["back"] = i
+            half = "from" if step.part == "forward" else "back"
+            operation[half] = i if operation[half] is None else operation[half]
     data["tensors"], data["operations"] = list(tensors.values()), list(operations.values())
     allowed = limit([x.value.size for x in places])
     data["arrays"] = [as_json(x.value, allowed) for x in places]

@@ -130,7 +130,9 @@ class _Steps:
             else f"The sweep starts here. What is differentiated is the sum of {name}, so its gradient is ones."
         )
         number = Shown(self._name(seed), seed)
-        return Step("backward", f"Gradient of {name} by itself", words, [output], coming_out=[number], number=1, total=1)
+        return Step(
+            "backward", f"Gradient of {name} by itself", words, [output], coming_out=[number], number=1, total=1
+        )
 
     def _sent_back(self, c: Contribution, number: int, total: int) -> Step:
         """One contribution: the gradient of a result, sent back to one of its operands."""
@@ -157,7 +159,9 @@ class _Steps:
             equation=c.equation,
             contribution=c,
             going_in=self._named([arrived, *(x for x in reads if x.kind != "constant")]),
-            coming_out=[Shown(line.left.name.text(), line.target) for line in lines if line.target in (c.value, c.total)],
+            coming_out=[
+                Shown(line.left.name.text(), line.target) for line in lines if line.target in (c.value, c.total)
+            ],
             number=number,
             total=total,
         )

@@ -52,7 +52,7 @@ class Reader(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1] == ("script", {"type": "application/json", "id": "data"}) and data.strip():
+        if self.elements and self.elements[-1][1].get("id") == "data" and data.strip():
             self.data = json.loads(data)
 
 
@@ -67,7 +67,7 @@ def read(loss: Tensor, folder: Path) -> Reader:
 def test_steps_are_the_program_in_its_order(build: Any) -> None:
     program = trace(build())
     steps = steps_of(program)
-    assert [s.part for s in steps][0] == "start"
+    assert steps[0].part == "start"
     assert [s.equation for s in steps if s.part == "forward"] == program.forward
     assert [s.contribution for s in steps if s.contribution] == program.contributions
     forward = [i for i, s in enumerate(steps) if s.part == "forward"]

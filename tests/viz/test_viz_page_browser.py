@@ -63,8 +63,7 @@ def named() -> Tensor:
 
 def infinite() -> Tensor:
     x = Tensor([0.0, 1.0, -1.0], requires_grad=True, name="x")
-    with np.errstate(all="ignore"):
-        return (tg.log(x) / x).sum()
+    return (tg.log(x) / x).sum()
 
 
 def chain() -> Tensor:
@@ -86,9 +85,10 @@ class Pages:
 
     def of(self, build: Callable[[], Tensor]) -> tuple[Path, Program, list[Step]]:
         if build.__name__ not in self.made:
-            loss = build()
-            path = viz.page(loss, self.folder / f"{build.__name__}.html")
-            program = trace(loss)
+            with np.errstate(all="ignore"):
+                loss = build()
+                path = viz.page(loss, self.folder / f"{build.__name__}.html")
+                program = trace(loss)
             self.made[build.__name__] = path, program, steps_of(program)
         return self.made[build.__name__]
 
@@ -130,8 +130,22 @@ def pages(all_pages: Pages) -> Iterator[Pages]:
     assert all(url.startswith(("file:", "data:,")) for url in asked)
 
 
+def until(page: Any, expression: str) -> None:
+    """Wait for something to be true on a page (whose policy forbids Playwright's own way to do so)."""
+    for _ in range(500):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(f"it did not come about: {expression}")
+
+
 def where(page: Any) -> int:
     return int(page.inner_text("#where").split()[1])
+
+
+def tensors_of(page: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = page.evaluate("JSON.parse(document.getElementById('data').textContent).tensors")
+    return found
 
 
 def headline(page: Any) -> str:
@@ -181,7 +195,7 @@ def test_buttons_slider_and_links(pages: Pages) -> None:
     assert where(page) == 4
     assert page.get_attribute("#step-4", "aria-current") == "step"
     page.evaluate("location.hash = '#step=7'")
-    page.wait_for_function("document.getElementById('where').textContent.startsWith('Step 7')")
+    until(page, "document.getElementById('where').textContent.startsWith('Step 7')")
 
 
 @pytest.mark.parametrize(("address", "step"), [(12, 12), (99_999, -1)])
@@ -193,16 +207,19 @@ def test_a_link_opens_a_step(pages: Pages, address: int, step: int) -> None:
 
 def test_playing(pages: Pages) -> None:
     page = pages.open(network, 2)
-    page.select_option("#speed", label="very quick")
+    page.select_option("#speed", label="quick")
+    page.locator("#speed").blur()
     page.keyboard.press("Space")
-    page.wait_for_function("document.getElementById('where').textContent.startsWith('Step 5')")
     assert page.get_attribute("#play", "aria-label") == "Pause"
+    until(page, "Number(document.getElementById('where').textContent.split(' ')[1]) >= 3")
     page.keyboard.press("Space")
+    assert page.get_attribute("#play", "aria-label") == "Play"
     at = where(page)
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(700)
     assert where(page) == at
+    page.select_option("#speed", label="very quick")
     page.click("#play")
-    page.wait_for_function("document.getElementById('play').getAttribute('aria-label') === 'Play'")
+    until(page, "document.getElementById('play').getAttribute('aria-label') === 'Play'")
     assert where(page) == len(pages.of(network)[2]) - 1  # it stops at the end
 
 
@@ -210,7 +227,8 @@ def test_the_list_is_the_program_in_its_order(pages: Pages) -> None:
     steps = pages.of(reused)[2]
     page = pages.open(reused)
     assert page.locator("#steps li .head a").all_inner_texts() == [step.headline for step in steps]
-    assert page.locator("#steps li").evaluate_all("x => x.map(li => li.className.split(' ')[0])") == [s.part for s in steps]
+    parts = page.locator("#steps li").evaluate_all("x => x.map(li => li.className.split(' ')[0])")
+    assert parts == [step.part for step in steps]
     count = page.locator("#steps li.backward math").count()
     assert count == sum(len(s.lines) + (s.short is not None) for s in steps if s.part == "backward")
 
@@ -241,10 +259,10 @@ def test_numbers_of_each_step_are_the_engines(pages: Pages, build: Callable[[], 
 
 
 def test_values_and_gradients_appear_as_they_are_filled(pages: Pages) -> None:
-    """Pale before it is computed; its numbers, and those of its gradient, are there from the step on that fills them."""
+    """Pale until it is computed; its numbers, and its gradient's, are there from the step on that fills them."""
     _, program, steps = pages.of(network)
     page = pages.open(network)
-    names = page.evaluate("JSON.parse(document.getElementById('data').textContent).tensors.map(t => [t.name, t.boxes[0]])")
+    names = [[x["name"], x["boxes"][0]] for x in tensors_of(page)]
     state = """(names) => names.map(([name, id]) => {
       const node = document.getElementById(id);
       const seen = (texts) => [...texts].filter((e) => getComputedStyle(e).visibility === "visible").length;
@@ -280,8 +298,7 @@ def test_contributions_are_counted(pages: Pages) -> None:
 def test_clicking_a_box_goes_to_the_step_that_fills_it(pages: Pages) -> None:
     _, program, steps = pages.of(network)
     page = pages.open(network, len(steps) - 1)
-    tensors = page.evaluate("JSON.parse(document.getElementById('data').textContent).tensors")
-    for tensor in tensors:
+    for tensor in tensors_of(page):
         x = program[tensor["name"]]
         backward = [i for i, s in enumerate(steps) if s.part == "backward" and x in s.fills]
         forward = [i for i, s in enumerate(steps) if s.part == "forward" and x in s.fills]
@@ -290,15 +307,12 @@ def test_clicking_a_box_goes_to_the_step_that_fills_it(pages: Pages) -> None:
         page.keyboard.press("Enter")
         assert where(page) == (backward[-1] if backward else 0)
         page.keyboard.press("Home")
-        page.evaluate("id => document.getElementById(id).dispatchEvent(new MouseEvent('click'))", tensor["boxes"][0])
-        page.keyboard.press("ArrowRight")  # from the forward half on, a click goes to the value
-        page.evaluate("document.getElementById('slider').value = 2")
-        page.locator("#slider").dispatch_event("input")
+        page.keyboard.press("ArrowRight")  # in the forward half, it goes to the value
         page.evaluate("id => document.getElementById(id).dispatchEvent(new MouseEvent('click'))", tensor["boxes"][0])
         assert where(page) == ((forward or [0])[0] or (backward[-1] if backward else 0))
         assert page.inner_text("#chosen h2") == tensor["name"]
         page.keyboard.press("End")
-        figures = page.locator("#chosen figure").evaluate_all("x => x.map(f => [...f.querySelectorAll('td')].map(td => td.title))")
+        figures = page.locator("#chosen figure").evaluate_all(TITLES)
         values = [x.value, *([program.gradients[x].value] if x in program.gradients else [])]
         assert len(figures) == len(values)
         for figure, value in zip(figures, values):
@@ -309,7 +323,7 @@ def test_clicking_a_box_goes_to_the_step_that_fills_it(pages: Pages) -> None:
 
 def test_a_mouse_click_reaches_a_box(pages: Pages) -> None:
     page = pages.open(network, 13)
-    _, program, steps = pages.of(network)
+    steps = pages.of(network)[2]
     target = steps[13].fills[0]
     page.click(".view .target text >> nth=0")
     assert where(page) == 13
@@ -319,7 +333,7 @@ def test_a_mouse_click_reaches_a_box(pages: Pages) -> None:
 
 def test_a_heat_map_says_its_numbers(pages: Pages) -> None:
     """On hover, and by keyboard; its legend goes from minus to plus the largest."""
-    _, program, steps = pages.of(digits)
+    steps = pages.of(digits)[2]
     n = next(i for i, s in enumerate(steps) if s.headline == "Gradient of W¹")
     page = pages.open(digits, n)
     value = steps[n].coming_out[-1].variable.value
@@ -341,8 +355,9 @@ def test_a_heat_map_says_its_numbers(pages: Pages) -> None:
     low, high = figure.locator(".legend").inner_text().replace("\N{MINUS SIGN}", "-").split()
     assert (float(low), float(high)) == pytest.approx((-np.abs(value).max(), np.abs(value).max()), rel=1e-3)
     colours = canvas.evaluate(
-        "(c, cells) => cells.map(([r, k]) => [...c.getContext('2d').getImageData(k, r, 1, 1).data.slice(0, 3)])",
-        [[int(i) for i in np.unravel_index(at, value.shape)] for at in (value.argmin(), value.argmax())],
+        "(c, cells) => { const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+        " return cells.map((i) => [...data.slice(4 * i, 4 * i + 3)]); }",
+        [int(value.argmin()), int(value.argmax())],
     )
     assert colours[0][2] > colours[0][0]  # below zero is blue
     assert colours[1][0] > colours[1][2]  # above zero is orange
@@ -371,18 +386,18 @@ def test_a_long_program(pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("build", "step"), [(network, 0), (network, 13), (digits, 11), (reused, 8)])
+@pytest.mark.parametrize(("build", "step"), [(network, 13), (digits, 11), (reused, 8)])
 def test_axe_finds_nothing(pages: Pages, build: Callable[[], Tensor], step: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     page = pages.open(build, step, color_scheme=scheme)
-    if step:
-        page.evaluate("document.querySelector('.view .target').dispatchEvent(new MouseEvent('click'))")
-        page.click("#code-box summary")
+    page.evaluate("document.querySelector('.view .target').dispatchEvent(new MouseEvent('click'))")
+    page.click("#code-box summary")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
 
+TITLES = "x => x.map(f => [...f.querySelectorAll('td')].map(td => td.title))"
 CONTRAST = """() => {
   const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
   const light = (rgb) => {
@@ -412,7 +427,7 @@ def test_each_step_is_announced(pages: Pages) -> None:
     page = pages.open(reused, 7)
     assert page.get_attribute("#announce", "aria-live") == "polite"
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.getElementById('announce').textContent.includes('Step 8')")
+    until(page, "document.getElementById('announce').textContent.includes('Step 8')")
     said = page.text_content("#announce")
     assert steps[8].headline in said
     assert f"received {steps[8].number} of 4 contributions" in said or steps[8].total == 1
@@ -433,9 +448,9 @@ def test_everything_can_be_reached_and_seen_by_keyboard(pages: Pages) -> None:
         page.keyboard.press("Tab")
         name, ring = page.evaluate("""() => {
           const e = document.activeElement, style = getComputedStyle(e);
-          const shape = e.querySelector?.(':scope > :is(polygon, path, ellipse)');
+          const shape = e.querySelector(':scope > :is(polygon, path, ellipse)');
           const node = e.classList.contains('node');
-          return [e.id || e.tagName, node ? parseFloat(getComputedStyle(shape).strokeWidth) : parseFloat(style.outlineWidth)];
+          return [e.id || e.tagName, parseFloat(node ? getComputedStyle(shape).strokeWidth : style.outlineWidth)];
         }""")
         if name == "BODY":
             break
@@ -459,7 +474,7 @@ def test_light_and_dark(pages: Pages) -> None:
 @pytest.mark.parametrize(("motion", "seconds"), [("reduce", {"0s"}), ("no-preference", {"0.25s"})])
 def test_reduced_motion(pages: Pages, motion: str, seconds: set[str]) -> None:
     page = pages.open(network, 3, reduced_motion=motion)
-    page.evaluate("Element.prototype.scrollBy = function (to) { (window.moves ??= []).push(to.behavior); }")
+    page.evaluate("() => { Element.prototype.scrollBy = function (to) { (window.moves ??= []).push(to.behavior); }; }")
     assert set(page.locator(".node").evaluate_all("x => x.map(e => getComputedStyle(e).transitionDuration)")) == seconds
     page.keyboard.press("Home")
     page.keyboard.press("End")
@@ -473,7 +488,7 @@ def test_nothing_overlaps_or_is_clipped(pages: Pages, build: Callable[[], Tensor
     page = pages.open(build, size=size)
     for n in sorted({0, 1, len(steps) // 3, len(steps) // 2, len(steps) * 3 // 4, len(steps) - 1}):
         page.evaluate("n => { location.hash = `#step=${n}`; }", n)
-        page.wait_for_function("n => document.getElementById('where').textContent.startsWith(`Step ${n} `)", arg=n)
+        until(page, f"document.getElementById('where').textContent.startsWith('Step {n} ')")
         assert page.evaluate(GEOMETRY) == [], f"step {n}"
     page.evaluate("document.querySelector('.view .target').dispatchEvent(new MouseEvent('click'))")
     page.click("#code-box summary")
@@ -487,7 +502,7 @@ def test_zoom(pages: Pages) -> None:
     page.click("#larger")
     assert page.evaluate(width) == pytest.approx(1.25 * before, rel=1e-3)
     page.click("#fit")
-    frame = page.evaluate("(({ clientWidth, clientHeight }) => [clientWidth, clientHeight])(document.getElementById('view'))")
+    frame = page.locator("#view").evaluate("e => [e.clientWidth, e.clientHeight]")
     fitted = page.locator(".view svg").bounding_box()
     assert fitted["width"] <= frame[0]
     assert fitted["height"] <= frame[1] + 1
@@ -504,11 +519,12 @@ def test_paper(pages: Pages) -> None:
         assert page.is_hidden("footer")
         assert page.locator("#steps li:visible").count() == len(steps)
         assert page.locator("#steps li .words:visible").count() == len(steps)
-        assert page.locator(".view text").evaluate_all("x => x.every(e => getComputedStyle(e).visibility === 'visible')")
-        assert page.locator(".view g").evaluate_all("x => x.every(e => getComputedStyle(e).opacity === '1')")
+        style = "(x, [key, value]) => x.every(e => getComputedStyle(e)[key] === value)"
+        assert page.locator(".view text").evaluate_all(style, ["visibility", "visible"])
+        assert page.locator(".view g").evaluate_all(style, ["opacity", "1"])
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 33, 38)"
-        cut = "x => x.filter(m => m.getBoundingClientRect().right > m.closest('li').getBoundingClientRect().right + 1).length"
-        assert page.locator("#steps math").evaluate_all(cut) == 0
+        right = "x => x.map(m => [m, m.closest('li')].map(e => e.getBoundingClientRect().right))"
+        assert all(a <= b + 1 for a, b in page.locator("#steps math").evaluate_all(right))
         assert page.locator(".view svg").bounding_box()["width"] <= 700
 
 
@@ -551,7 +567,7 @@ def test_the_policy_lets_nothing_else_run(pages: Pages) -> None:
       document.body.insertAdjacentHTML("beforeend", '<p style="color: red">');
       fetch("https://example.invalid/").catch(() => {});
     }""")
-    page.wait_for_function("refused.length >= 4")
+    until(page, "refused.length >= 4")
     assert {"script-src-elem", "img-src", "connect-src", "style-src-attr"} <= set(page.evaluate("refused"))
     assert page.evaluate("typeof pwned") == "undefined"
     pages.said.clear()  # the browser reports each refusal
