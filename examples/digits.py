@@ -48,6 +48,7 @@ def main():
     pictures = split.x_test[wrong].reshape(-1, *split.image_shape)
     wrote(
         viz.render(viz.draw(loss), out / "graph.svg"),
+        viz.page(loss, out / "backprop.html", "An MLP on 32 handwritten digits"),
         viz.training.loss_curve(history, out / "loss.png"),
         viz.training.gradient_norms(**by_layer, path=out / "gradients.png"),
         viz.training.weight_images(net.fc1.weight.data, split.image_shape, out / "weights.png"),

@@ -21,7 +21,7 @@ def main():
         net = tg.nn.MLP([2, 3, 1], "relu", output="sigmoid", weight_init="he_normal", bias_init="zeros", rng=rng)
         if name == "xor":
             print(net)
-            written.append(draw(net, x, t, out / "xor_graph.svg"))
+            written += pictures(net, x, t, out)
         print(name)
         history = train(
             net,
@@ -46,11 +46,19 @@ def predict(net, x):
         return net(x).numpy().ravel()
 
 
-def draw(net, x, t, path):
-    """The graph of one forward pass over all four points of XOR, before training."""
+def pictures(net, x, t, out):
+    """The graph of one forward pass over all four points of XOR, before training, and the page that goes through it.
+
+    The README's picture is the middle of its backward pass:
+    python -m viz.screenshot "out/two_three_one/backprop.html#step=12" examples/pictures/backprop.png
+    """
     loss = binary_cross_entropy(net(tg.Tensor(x, name="X")), tg.Tensor(t, name="t"))
     loss.name = "L"
-    return viz.render(viz.draw(loss, title="2-3-1 on XOR, before training"), path)
+    title = "2-3-1 on XOR, before training"
+    return [
+        viz.render(viz.draw(loss, title=title), out / "xor_graph.svg"),
+        viz.page(loss, out / "backprop.html", title),
+    ]
 
 
 if __name__ == "__main__":

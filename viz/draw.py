@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinygrad_edu import Tensor
+from tinygrad_edu.program import Program
 from viz.graph import Arrow, Box, Drawing, Operation, collect
 from viz.labels import escape, number, shape, short, summary, table, tip
 from viz.layout import laid_out
@@ -58,7 +59,7 @@ class Picture(_Digraph):  # type: ignore[misc]  # graphviz brings no types
 
 
 def draw(
-    outputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | Sequence[Tensor] | Program,
     *,
     direction: Literal["LR", "TB"] = "LR",
     show: Collection[Part] = PARTS,
@@ -84,7 +85,7 @@ def draw(
     ----------
     outputs : Tensor or sequence of Tensor
         What the graph leads to, usually the loss.  The gradients are computed for the picture, of the outputs' sum;
-        nobody's `.grad` changes.
+        nobody's `.grad` changes.  (Or a Program that was traced already.)
     direction : "LR" or "TB"
         From left to right, or from top to bottom.
     show : some of "values", "gradients", "rules", "shapes"

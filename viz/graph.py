@@ -88,7 +88,7 @@ class Drawing:
 
 
 def collect(
-    outputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | Sequence[Tensor] | Program,
     gradients: bool = True,
     depth: int | None = None,
     collapse: Sequence[str] = (),
@@ -97,7 +97,7 @@ def collect(
     radius: int = 2,
 ) -> Drawing:
     """The graph behind some outputs, ready to be drawn; the arguments are those of `viz.draw`."""
-    program = trace(outputs, gradients=gradients)
+    program = outputs if isinstance(outputs, Program) else trace(outputs, gradients=gradients)
     equations = program.forward
     middle = None if focus is None else _focused(program, focus)
     if middle is not None:

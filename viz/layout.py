@@ -44,6 +44,16 @@ def laid_out(source: str, form: str, timeout: float = 60) -> bytes:
     return accessible(child.stdout) if form == "svg" else child.stdout
 
 
+def laid_out_for(path: Path, source: str, form: str, timeout: float = 60) -> bytes:
+    """The same for the file at `path`: where it fails, the source is kept beside it."""
+    try:
+        return laid_out(source, form, timeout)
+    except LayoutError as error:
+        kept = path.with_suffix(".dot")
+        kept.write_text(source, encoding="utf-8")
+        raise LayoutError(f"{error} The graph is kept in {kept}.") from None
+
+
 def accessible(svg: bytes) -> bytes:
     """The SVG as a picture with a title and a description, which screen readers announce."""
     ElementTree.register_namespace("", SVG)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_edu import Tensor
 from viz.draw import draw
-from viz.layout import LayoutError, laid_out
+from viz.layout import laid_out_for
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -54,11 +54,5 @@ def render(picture: Digraph | Tensor | Sequence[Tensor], path: str | Path, timeo
     if form in ("dot", "gv"):
         path.write_text(source, encoding="utf-8")
         return path
-    try:
-        content = laid_out(source, form, timeout)
-    except LayoutError as error:
-        kept = path.with_suffix(".dot")
-        kept.write_text(source, encoding="utf-8")
-        raise LayoutError(f"{error} The graph is kept in {kept}.") from None
-    path.write_bytes(content)
+    path.write_bytes(laid_out_for(path, source, form, timeout))
     return path

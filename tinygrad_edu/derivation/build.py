@@ -144,14 +144,18 @@ class _Builder:
                 body = self.algebra.symbol(value)
             shown.add(value)
             only = total is value and self.last[variable] is contribution
+            part = None
             if not only:
                 received[variable] += 1
-                name = self.names.derivative(variable, str(received[variable]))
-                self.names.names.setdefault(value, name)
-            self._line(variable, value, body, contribution)
+                part = self.names.derivative(variable, str(received[variable]))
+                self.names.names.setdefault(value, part)
+            self._line(variable, value, body, contribution, part)
             self.known[value] = self.algebra.symbol(value)
             if adding:
                 self._compute(equations[-1])
+                so_far = self.names.derivative(variable, f"1..{received[variable]}")
+                if self.last[variable] is not contribution:
+                    self.names.names.setdefault(total, so_far)
                 self._line(variable, total, self.bodies[total], contribution)
                 shown.add(total)
                 self.known[total] = self.algebra.symbol(total)
@@ -334,9 +338,16 @@ class _Builder:
 
     # ---------------------------------------------------------------------------------- the lines
 
-    def _line(self, of: Variable, target: Variable, body: Expression, contribution: Contribution | None) -> None:
+    def _line(
+        self,
+        of: Variable,
+        target: Variable,
+        body: Expression,
+        contribution: Contribution | None,
+        part: Name | None = None,
+    ) -> None:
         self.lined.add(of)
-        self.backward.append(self._made("backward", of, target, body, contribution))
+        self.backward.append(self._made("backward", of, target, body, contribution, part))
 
     def _made(
         self,
@@ -345,11 +356,12 @@ class _Builder:
         target: Variable,
         body: Expression,
         contribution: Contribution | None,
+        part_name: Name | None = None,
     ) -> Line:
-        """A line, in the orientation in which its variable is written."""
+        """A line, in the orientation in which its variable is written; `part_name` is that of one contribution."""
         names = self.names
         flipped = target in names.flipped
-        name = names.of(target)
+        name = part_name or names.of(target)
         also = None
         if part == "backward" and target is self.program.gradients.get(of):
             if body == self.algebra.symbol(target) or (of.kind == "parameter" and names.owner[target] is not of):

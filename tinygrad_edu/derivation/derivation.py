@@ -26,7 +26,7 @@ class Line:
 
     part: Literal["forward", "backward"]
     target: Variable
-    left: Expression
+    left: Symbol
     right: Expression
     also: Expression | None = None  # what `left` stands for, when that has a short name: delta = dL/dU
     shapes: str = ""

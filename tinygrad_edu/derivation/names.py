@@ -91,7 +91,7 @@ class Derivative(Name):
 
     def code(self) -> str:
         """As a Python identifier: dW2."""
-        return f"d{self.by.code()}" + (f"_{self.below}" if self.below else "")
+        return f"d{self.by.code()}" + (f"_{self.below.replace('..', '_to_')}" if self.below else "")
 
 
 def parse(word: str) -> Name:
