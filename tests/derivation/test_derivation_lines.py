@@ -69,6 +69,21 @@ def test_a_value_used_twice() -> None:
     assert literal[-1] == "∂L/∂x = ∂L/∂x|1 + ∂L/∂x|2"
 
 
+def test_contributions_and_their_sums_have_names_of_their_own() -> None:
+    """Also where an addition sends the same numbers to both sides."""
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True, name="x")
+    lines = tg.derive(((x * x + x) @ x).sum(), simplify=False).lines
+    assert [line.text() for line in lines if line.contribution and line.contribution.operand.name == "x"] == [
+        "∂L/∂x|1 = v₂ᵀ δ¹",
+        "∂L/∂x|2 = ∂L/∂v₂",
+        "∂L/∂x|1..2 = ∂L/∂x|1 + ∂L/∂v₂",
+        "∂L/∂x|3 = ∂L/∂v₂ ⊙ x",
+        "∂L/∂x|1..3 = ∂L/∂x|1..2 + ∂L/∂x|3",
+        "∂L/∂x|4 = ∂L/∂v₂ ⊙ x",
+        "∂L/∂x = ∂L/∂x|1..3 + ∂L/∂x|4",
+    ]
+
+
 def test_symbols() -> None:
     derivation = tg.derive(mnist())
     program = derivation.program

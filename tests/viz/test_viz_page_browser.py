@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ import tinygrad_edu as tg
 import viz
 from tinygrad_edu import Tensor
 from tinygrad_edu.program import Program, trace
-from viz.screenshot import browser, installed
+from viz.screenshot import browser, installed, screenshot
 from viz.steps import Step, steps_of
 
+ROOT = Path(__file__).resolve().parents[2]
 GEOMETRY = (Path(__file__).parent / "geometry.js").read_text(encoding="utf-8")
 WIDTHS = ((360, 740), (800, 1000), (1400, 900))
 NAMES = ("</script><img src=x onerror=pwned=1>", '"><svg onload=pwned=1>', "\x00\u2028 & `${x}` $picture", "Straße μ")
@@ -572,3 +576,27 @@ def test_the_policy_lets_nothing_else_run(pages: Pages) -> None:
     assert page.evaluate("typeof pwned") == "undefined"
     pages.said.clear()  # the browser reports each refusal
     pages.asked[:] = [url for url in pages.asked if "example.invalid" not in url]
+
+
+# ------------------------------------------------------------------------------------- as a picture
+
+
+def test_a_page_as_a_picture(pages: Pages, tmp_path: Path) -> None:
+    path = tmp_path / "page.png"
+    command = [sys.executable, "-m", "viz.screenshot", f"{pages.of(network)[0]}#step=12", str(path), "--width", "800"]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=60)
+    assert size_of(path) == (800, 900)
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere\.html; viz\.page"):
+        screenshot(tmp_path / "nowhere.html#step=3", path)
+
+
+def test_the_picture_in_the_readme() -> None:
+    path = ROOT / "examples" / "pictures" / "backprop.png"
+    assert size_of(path) == (1400, 900)
+    assert path.stat().st_size < 200_000
+
+
+def size_of(path: Path) -> tuple[int, ...]:
+    head = path.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    return struct.unpack(">II", head[16:])
