@@ -1,4 +1,4 @@
-"""Arrays as JSON: in full while they are small, else summarised, with a coarser map; NaN and infinities as words."""
+"""Arrays as JSON: in full while they are small, else summarised, with a map; NaN and infinities as words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+TABLE = (8, 6)  # rows and columns: what is no larger is shown as a table of numbers, the others as heat maps
 FULL = 4096  # an array up to this size is written in full ...
 ALTOGETHER = 400_000  # ... and less of each if there are so many that the page would get heavy
 DIGITS = 9  # significant; all that float32 has
@@ -26,7 +27,9 @@ def limit(sizes: Sequence[int], altogether: int = ALTOGETHER) -> int:
 
 
 def as_json(array: Any, allowed: int = FULL) -> dict[str, Any]:
-    """One array: shape, dtype, and `values` by rows; of a large one a summary, and the means of blocks instead.
+    """One array: shape, dtype, and `values` by rows.
+
+    One that is too large for a table has a summary as well, and instead of more than `allowed` values means of blocks.
 
     >>> as_json(np.array([[1.0, np.nan]]))
     {'shape': [1, 2], 'dtype': 'float64', 'rows': 1, 'columns': 2, 'values': [1, 'NaN']}
@@ -35,8 +38,9 @@ def as_json(array: Any, allowed: int = FULL) -> dict[str, Any]:
     found: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     with np.errstate(all="ignore"):
         table = _table(array)
-        if array.size > allowed:
+        if table.size and (table.shape[0] > TABLE[0] or table.shape[1] > TABLE[1]):
             found["summary"] = {name: _number(x) for name, x in _summary(table).items()}
+        if table.size > allowed:
             table = _coarser(table, allowed)
     found["rows"], found["columns"] = table.shape
     found["values"] = [_number(x) for x in table.ravel()]

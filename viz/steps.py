@@ -93,7 +93,12 @@ class _Steps:
     def all(self) -> list[Step]:
         program = self.program
         given = [x for x in program.inputs if x.kind in ("parameter", "data")]
-        words = "Parameters are what is learned, and get a gradient; data stay as they are."
+        loss = self._name(program.outputs[0])
+        words = (
+            f"Parameters are what is learned; data stay as they are. The forward pass computes {loss} from them, box by "
+            f"box. Then the backward pass goes from {loss} back to each of them, and finds by how much {loss} changes "
+            "with it: its gradient."
+        )
         steps = [Step("start", "What is given", words, given, coming_out=self._named(given))]
         steps += map(self._computed, program.forward)
         outputs = [x for x in program.outputs if x in program.gradients]
@@ -103,6 +108,7 @@ class _Steps:
         for c in program.contributions:
             numbers[c.operand] += 1
             steps.append(self._sent_back(c, numbers[c.operand], totals[c.operand]))
+        steps[-1].words += " With this step, all gradients are complete."
         return steps
 
     def _computed(self, equation: Equation) -> Step:

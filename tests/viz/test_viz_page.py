@@ -221,6 +221,8 @@ def test_arrays_as_json() -> None:
     assert as_json(np.float32(0.5)) == {"shape": [], "dtype": "float32", "rows": 1, "columns": 1, "values": [0.5]}
     assert as_json(np.zeros((0, 3)))["values"] == []
     assert as_json(np.array([[True, False]]))["values"] == [1, 0]
+    assert "summary" not in as_json(np.ones((8, 6)))  # a table
+    assert as_json(np.ones((9, 1)))["summary"] == {"norm": 3, "mean": 1, "min": 1, "max": 1}
 
 
 def test_a_large_array_becomes_means_of_blocks() -> None:

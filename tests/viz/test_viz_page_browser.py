@@ -358,6 +358,8 @@ def test_a_heat_map_says_its_numbers(pages: Pages) -> None:
     assert float(number.replace("\N{MINUS SIGN}", "-")) == pytest.approx(value[5, 3], rel=1e-8)
     low, high = figure.locator(".legend").inner_text().replace("\N{MINUS SIGN}", "-").split()
     assert (float(low), float(high)) == pytest.approx((-np.abs(value).max(), np.abs(value).max()), rel=1e-3)
+    summary = dict(zip(figure.locator("dt").all_inner_texts(), figure.locator("dd").all_inner_texts()))
+    assert float(summary["norm"]) == pytest.approx(np.linalg.norm(value), rel=1e-3)
     colours = canvas.evaluate(
         "(c, cells) => { const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
         " return cells.map((i) => [...data.slice(4 * i, 4 * i + 3)]); }",

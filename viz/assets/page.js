@@ -96,7 +96,7 @@
     function point(r, c) {
       row = Math.max(0, Math.min(rows - 1, r));
       column = Math.max(0, Math.min(columns - 1, c));
-      const block = array.summary && values.length < array.shape.reduce((a, b) => a * b, 1) ? ", mean of a block" : "";
+      const block = values.length < array.shape.reduce((a, b) => a * b, 1) ? ", mean of a block" : "";
       const x = values[row * columns + column];
       line.textContent = `[${row}, ${column}]${block}  ${typeof x === "number" ? String(x).replace("-", "−") : WORDS[x]}`;
       mark.hidden = false;
@@ -152,9 +152,8 @@
     const figure = make("figure", {}, caption);
     figure.dataset.array = place;
     if (!array.values.length) figure.append(make("p", {}, "empty"));
-    else if (array.rows <= 8 && array.columns <= 6) figure.append(tableOf(array), legend ? legendOf(array) : "");
-    else figure.append(...heatMapOf(array, symbol), legendOf(array));
-    if (array.summary) figure.append(summaryOf(array));
+    else if (!array.summary) figure.append(tableOf(array), legend ? legendOf(array) : "");
+    else figure.append(...heatMapOf(array, symbol), legendOf(array), summaryOf(array));
     return figure;
   }
 
