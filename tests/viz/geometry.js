@@ -18,7 +18,7 @@
     if (!inline && !scrolls(e) && e.clientWidth && e.scrollWidth > e.clientWidth + 1) bad.push(`${said(e)} is clipped`);
   }
 
-  const groups = ["#player > *", "header > *", "#step .explained > *, #step figure, #chosen .head, #chosen .go > *, #chosen figure", "#steps li"];
+  const groups = ["#player > *", "header > *", "#view, .below > *", "#step .explained > *, #step figure, #chosen .head, #chosen .go > *, #chosen figure", "#steps li"];
   for (const group of groups) {
     const blocks = [...document.querySelectorAll(group)].filter(shown);
     for (const [i, a] of blocks.entries()) {
