@@ -514,6 +514,21 @@ def test_zoom(pages: Pages) -> None:
     assert fitted["height"] <= frame[1] + 1
 
 
+def test_dragging_moves_the_picture_and_chooses_nothing(pages: Pages) -> None:
+    page = pages.open(network, 13)
+    box = page.locator(".view .target").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = page.locator("#view").evaluate("e => e.scrollTop")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 40, steps=4)
+    page.mouse.up()
+    assert page.locator("#view").evaluate("e => e.scrollTop") == before + 40
+    assert page.is_hidden("#chosen")
+    page.mouse.click(x, y - 40)
+    assert page.is_visible("#chosen")
+
+
 def test_paper(pages: Pages) -> None:
     """The picture with all its numbers, whatever the step was; all equations; no buttons; black on white."""
     for build in (network, attention):

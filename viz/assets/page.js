@@ -280,6 +280,7 @@
   function resize(to) {
     zoom = Math.max(0.1, Math.min(4, to));
     svg.style.width = `${natural * zoom}px`;
+    if (current >= 0) follow(new Set(steps[current].lit), steps[current].target);
   }
   const fitting = () =>
     Math.min((view.clientWidth - 2) / natural, (view.clientHeight - 2) / svg.viewBox.baseVal.height);
@@ -290,12 +291,16 @@
   addEventListener("resize", () => resize(usual()));
 
   let grip = null; // where a mouse has taken hold of the picture
+  let dragged = 0; // how far it has moved it: a drag that ends on a box is no click
   view.addEventListener("pointerdown", (event) => {
+    dragged = 0;
     if (event.pointerType === "mouse" && event.button === 0) grip = [event.clientX, event.clientY];
   });
+  view.addEventListener("click", (event) => dragged > 5 && event.stopPropagation(), true);
   addEventListener("pointerup", () => (grip = null));
   addEventListener("pointermove", (event) => {
     if (!grip) return;
+    dragged += Math.abs(grip[0] - event.clientX) + Math.abs(grip[1] - event.clientY);
     view.scrollBy(grip[0] - event.clientX, grip[1] - event.clientY);
     grip = [event.clientX, event.clientY];
   });
