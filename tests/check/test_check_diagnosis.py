@@ -647,7 +647,8 @@ def two_three_one(slip):
         H1 = np.maximum(U1, 0)
         y = 1 / (1 + np.exp(-(H1 @ W2 + b2)))
         d2 = (y - t) / len(X) * (0.73 if slip == "scale" else 1)
-        d1 = (d2 @ W2.T) * (U1 > (0.2 if slip == "threshold" else 0))
+        threshold = 0.2 if slip == "threshold" else 0
+        d1 = (d2 @ W2.T) * (threshold < U1)
         return {"d2": d2, "W2": H1.T @ d2, "b2": d2.sum(axis=0), "d1": d1, "W1": X.T @ d1, "b1": d1.sum(axis=0)}
 
     return backward
