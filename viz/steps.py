@@ -95,9 +95,9 @@ class _Steps:
         given = [x for x in program.inputs if x.kind in ("parameter", "data")]
         loss = self._name(program.outputs[0])
         words = (
-            f"Parameters are what is learned; data stay as they are. The forward pass computes {loss} from them, box by "
-            f"box. Then the backward pass goes from {loss} back to each of them, and finds by how much {loss} changes "
-            "with it: its gradient."
+            f"Parameters are what is learned; data stay as they are. The forward pass computes {loss} from them, box by"
+            f" box. Then the backward pass goes from {loss} back to each of them, and finds by how much {loss} changes"
+            " with it: its gradient."
         )
         steps = [Step("start", "What is given", words, given, coming_out=self._named(given))]
         steps += map(self._computed, program.forward)

@@ -343,6 +343,7 @@ def test_a_heat_map_says_its_numbers(pages: Pages) -> None:
     value = steps[n].coming_out[-1].variable.value
     figure = page.locator("#coming-out figure").last
     canvas = figure.locator("canvas")
+    assert canvas.get_attribute("aria-label").startswith("∂L/∂W¹, 64×64")
     canvas.scroll_into_view_if_needed()
     canvas.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
