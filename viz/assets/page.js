@@ -271,7 +271,8 @@
     };
     const left = move("left", "right", frame.left, view.clientWidth);
     const top = move("top", "bottom", frame.top, view.clientHeight);
-    if (left || top) view.scrollBy({ left, top, behavior: calm.matches ? "auto" : "smooth" });
+    const hurry = timer && Number($("speed").value) < 500; // a glide would still be on its way when the next step comes
+    if (left || top) view.scrollBy({ left, top, behavior: calm.matches || hurry ? "auto" : "smooth" });
   }
 
   // The picture is as wide as its frame unless its text would get too small; the buttons change that.
