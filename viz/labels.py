@@ -37,6 +37,15 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def several(count: int, word: str) -> str:
+    """A count and its noun.
+
+    >>> several(1, "operation"), several(1200, "operation")
+    ('1 operation', '1,200 operations')
+    """
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
 def number(x: Any) -> str:
     """A number in four significant digits.
 

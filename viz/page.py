@@ -21,6 +21,7 @@ from tinygrad_edu.derivation.derivation import Line
 from tinygrad_edu.derivation.names import printable
 from tinygrad_edu.program import Program, Variable, trace
 from viz.arrays import as_json, limit
+from viz.labels import several
 from viz.stage import Stage, stage
 from viz.steps import Shown, Step, steps_of
 
@@ -226,11 +227,10 @@ def _markup(element: Element) -> str:
 
 
 def _summary(program: Program, steps: Sequence[Step]) -> str:
-    count = sum(x.value.size for x in program.parameters)
-    return (
-        f"{len(program.forward):,} operations, {count:,} numbers in {len(program.parameters)} parameters; "
-        f"{len(steps) - 1:,} steps, forward and then backward."
-    )
+    numbers = several(sum(x.value.size for x in program.parameters), "number")
+    parameters = several(len(program.parameters), "parameter")
+    operations, moves = several(len(program.forward), "operation"), several(len(steps) - 1, "step")
+    return f"{operations}, {numbers} in {parameters}; {moves}, forward and then backward."
 
 
 def _policy(css: str, script: str) -> str:

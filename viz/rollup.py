@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.program import Call, Equation, Variable
+from viz.labels import several
 
 LIMIT = 150  # boxes: past that, nobody finds anything, and the layout takes long
 LONGEST = 64  # operations in a pattern that is looked for
@@ -114,11 +115,11 @@ def name(call: Call) -> str:
 def counted(equations: Sequence[Equation]) -> str:
     """What is inside of a box: how many operations and parameters."""
     leaves = dict.fromkeys(x for e in equations for x in e.variables if x.kind == "parameter")
-    inside = f"{len(equations):,} operation{'s' * (len(equations) != 1)}"
+    inside = several(len(equations), "operation")
     if not leaves:
         return inside
-    numbers = sum(np.size(x.value) for x in leaves)
-    return f"{inside}, {len(leaves)} parameter{'s' * (len(leaves) != 1)} ({numbers:,} numbers)"
+    numbers = several(sum(np.size(x.value) for x in leaves), "number")
+    return f"{inside}, {several(len(leaves), 'parameter')} ({numbers})"
 
 
 def folded(units: Sequence[Unit]) -> list[Unit]:

@@ -63,7 +63,7 @@ def test_every_operation_as_mathml() -> None:
             r"\left( W^{2} \right)^{\top}",
             "<msup><mrow><mo>(</mo><msup><mi>W</mi><mn>2</mn></msup><mo>)</mo></mrow><mo>⊤</mo></msup>",
         ),
-        (r"\mathbf{1}", "<mn>1</mn>"),
+        (r"\mathbf{1}", "<mn>𝟏</mn>"),
         (r"\mathrm{a\_b}", '<mi mathvariant="normal">a_b</mi>'),
         (r"\sqrt[3]{x}", "<mroot><mi>x</mi><mn>3</mn></mroot>"),
         ("a < b", "<mrow><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow>"),

@@ -34,6 +34,7 @@ FENCES = {
     r"\}": "}",
 }
 STYLES = {"mathbf": "bold", "mathrm": "normal", "operatorname": "normal", "text": "normal", "mathbin": "normal"}
+BOLD = {ord("0") + i: 0x1D7CE + i for i in range(10)}
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 
 
@@ -125,7 +126,8 @@ class _Reader:
             return self.table()
         if name in STYLES:
             return self.word(STYLES[name])
-        return f'<mi mathvariant="normal">{html.escape(name)}</mi>'
+        space = "" if self.next in ("", "(", "^", "_", r"\left") else '<mspace width="0.2em"></mspace>'  # log y
+        return f'<mi mathvariant="normal">{html.escape(name)}</mi>{space}'
 
     def fenced(self) -> str:
         left = FENCES.get(self.next, self.next)
@@ -176,4 +178,6 @@ class _Reader:
 
     def word(self, style: str) -> str:
         text = html.escape(self.text())
-        return f"<mn>{text}</mn>" if text.isdigit() else f'<mi mathvariant="{style}">{text}</mi>'
+        if text.isdigit():  # browsers know no bold but that of the letters themselves
+            return f"<mn>{text.translate(BOLD) if style == 'bold' else text}</mn>"
+        return f'<mi mathvariant="{style}">{text}</mi>'
