@@ -28,7 +28,7 @@ class Untraceable(CompileError):
 
 
 def _refuse(what: str) -> NoReturn:
-    raise Untraceable(f"compile: {users_line()}: {what}")
+    raise Untraceable(f"compile: {users_line().rstrip(':')}: {what}")
 
 
 VALUE = (
