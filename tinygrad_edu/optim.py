@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.memory import aligned, edited_again, write_of
+from tinygrad_edu.memory import BLOCK, LARGE, aligned, edited_again, in_blocks, write_of
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor
@@ -22,8 +22,11 @@ Array = NDArray[Any]
 class Optimizer:
     """What all optimisers share: the parameters, a scratch array for each, and the loop of a step.
 
-    The scratch arrays are views of one buffer, as large as the largest parameter: a step needs no new memory.
+    The scratch arrays are views of one buffer, as large as the largest parameter: a step needs no new memory.  Those
+    of this module change large parameters block by block (`in_blocks`): their scratch is as large as a block.
     """
+
+    by_blocks = False
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list(params)
@@ -36,9 +39,12 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: a parameter is given twice; it would be updated twice")
         _check_range("lr", lr, 0, math.inf)
         self.lr = lr
-        largest = max(p.size * p.dtype.itemsize for p in self.params)
-        buffer = aligned(np.zeros(largest, np.uint8))
-        self.scratch = [buffer[: p.size * p.dtype.itemsize].view(p.dtype).reshape(p.shape) for p in self.params]
+        shapes = [(BLOCK,) if self.by_blocks and p.size >= LARGE else p.shape for p in self.params]
+        sizes = [math.prod(shape) * p.dtype.itemsize for shape, p in zip(shapes, self.params)]
+        buffer = aligned(np.zeros(max(sizes), np.uint8))
+        self.scratch = [
+            buffer[:size].view(p.dtype).reshape(shape) for p, shape, size in zip(self.params, shapes, sizes)
+        ]
         self.arrays = [p.data for p in self.params]
         self.writes = [write_of(array) for array in self.arrays]
 
@@ -72,6 +78,16 @@ class Optimizer:
         raise NotImplementedError
 
 
+def _change(formula: Callable[..., object], scratch: Array, arrays: tuple[Array, ...], *numbers: float) -> None:
+    """Call `formula(*arrays, scratch, *numbers)`; for large arrays once for each block of them."""
+    if scratch.shape == arrays[0].shape:
+        formula(*arrays, scratch, *numbers)
+    elif all(array.flags.c_contiguous for array in arrays):
+        in_blocks(formula, arrays, (scratch,), numbers)
+    else:  # blocks would be copies
+        formula(*arrays, np.empty_like(arrays[0]), *numbers)
+
+
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"optim: {name}={value}: a number from {low} to {high} is expected")
@@ -94,6 +110,8 @@ class SGD(Optimizer):
     Tensor([0.8, 1.6], requires_grad=True)
     """
 
+    by_blocks = True
+
     def __init__(
         self,
         params: Iterable[Tensor],
@@ -113,19 +131,23 @@ class SGD(Optimizer):
         self.velocity: list[Array | None] = [None] * len(self.params)
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
-        rate = self.lr
-        if not self.momentum and not self.weight_decay:
-            p -= np.multiply(g, rate, scratch)
+        if not self.momentum and not self.weight_decay and scratch.shape == p.shape:  # the short way
+            p -= np.multiply(g, self.lr, scratch)
             return
+        v = self.velocity[i]
+        if v is None and self.momentum:
+            v = self.velocity[i] = np.zeros_like(p)
+        _change(self.descend, scratch, (p, g, v) if self.momentum else (p, g))
+
+    def descend(self, p: Array, g: Array, *others: Array) -> None:
+        """The step itself, with the velocity (if there is any momentum) and scratch."""
+        *velocity, scratch = others
+        rate = self.lr
         if self.weight_decay:
             g = np.add(np.multiply(p, self.weight_decay, out=scratch), g, out=scratch)
-        if self.momentum:
-            v = self.velocity[i]
-            if v is None:
-                v = self.velocity[i] = g.copy()
-            else:
-                v *= self.momentum
-                v += g
+        for v in velocity:
+            v *= self.momentum
+            v += g
             if self.nesterov:  # lr (g + mu v), one term after the other
                 p -= np.multiply(g, self.lr, out=scratch)
                 rate *= self.momentum
@@ -152,6 +174,8 @@ class Adam(Optimizer):
     Tensor([0.9, 1.9], requires_grad=True)
     """
 
+    by_blocks = True
+
     def __init__(
         self,
         params: Iterable[Tensor],
@@ -170,15 +194,22 @@ class Adam(Optimizer):
         self.v = [np.zeros_like(p.data) for p in self.params]
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
-        self.adapt(i, p, g, scratch)
-
-    def adapt(self, i: int, p: Array, g: Array, scratch: Array) -> None:
-        """The step itself, after weight decay."""
-        b1, b2 = self.betas
-        m, v = self.m[i], self.v[i]
         self.steps[i] += 1
+        _change(self.adapt, scratch, (p, g, self.m[i], self.v[i]), *self.corrected(i))
+
+    def corrected(self, i: int) -> tuple[float, float]:
+        """lr and eps with the corrections of m and v in them: two numbers instead of two passes over arrays.
+
+        With r = sqrt(1 - b2^t):  m / (1 - b1^t) / (sqrt(v) / r + eps) = r / (1 - b1^t) m / (sqrt(v) + r eps).
+        """
+        b1, b2 = self.betas
+        root = math.sqrt(1 - b2 ** self.steps[i])
+        return self.lr * root / (1 - b1 ** self.steps[i]), self.eps * root
+
+    def adapt(self, p: Array, g: Array, m: Array, v: Array, scratch: Array, rate: float, eps: float) -> None:
+        """The step itself."""
+        b1, b2 = self.betas
+        g = self.decay(p, g)
         # m <- b1 m + (1 - b1) g
         m *= b1
         m += np.multiply(g, 1 - b1, out=scratch)
@@ -187,13 +218,16 @@ class Adam(Optimizer):
         scratch *= 1 - b2
         v *= b2
         v += scratch
-        # p <- p - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+        # p <- p - rate m / (sqrt(v) + eps)
         np.sqrt(v, out=scratch)
-        scratch *= 1 / math.sqrt(1 - b2 ** self.steps[i])
-        scratch += self.eps
+        scratch += eps
         np.divide(m, scratch, out=scratch)
-        scratch *= self.lr / (1 - b1 ** self.steps[i])
+        scratch *= rate
         p -= scratch
+
+    def decay(self, p: Array, g: Array) -> Array:
+        """The gradient with weight decay."""
+        return g + self.weight_decay * p if self.weight_decay else g
 
 
 class AdamW(Adam):
@@ -220,9 +254,9 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
+    def decay(self, p: Array, g: Array) -> Array:
         p *= 1 - self.lr * self.weight_decay
-        self.adapt(i, p, g, scratch)
+        return g
 
 
 if not TYPE_CHECKING:  # a type checker knows by itself what is missing

@@ -8,21 +8,17 @@ wait for Python's lock between the operations.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from tinygrad_edu.compiler.listing import reads
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.passes import is_kept
+from tinygrad_edu.memory import LARGE
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["BLOCK", "LARGE", "grouped", "in_blocks"]
+__all__ = ["grouped"]
 
-BLOCK = 32_768  # numbers
 SHORTEST = 3  # operations: fewer are not worth it
-LARGE = 65_536  # numbers: below, an array is in the cache anyway
 
 
 def grouped(equations: list[Equation], constants: set[Variable]) -> list[Equation | list[Equation]]:
@@ -74,19 +70,3 @@ def _is_large(equation: Equation, constants: set[Variable]) -> bool:
             if not uniform and (x.shape != target.shape or not x.value.flags.c_contiguous):
                 return False
     return True
-
-
-def in_blocks(
-    function: Callable[..., object],
-    arrays: tuple[np.ndarray, ...],
-    rows: tuple[np.ndarray, ...],
-    numbers: tuple[Any, ...],
-) -> None:
-    """Call `function` with one block of each array after the other, rows of scratch of its size, and the numbers."""
-    flat = [array.reshape(-1) for array in arrays]
-    size = flat[0].size
-    for start in range(0, size, BLOCK):
-        end = min(start + BLOCK, size)
-        if end - start < BLOCK:
-            rows = tuple([row[: end - start] for row in rows])
-        function(*[array[start:end] for array in flat], *rows, *numbers)

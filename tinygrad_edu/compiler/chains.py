@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.blocks import BLOCK, in_blocks
 from tinygrad_edu.compiler.buffers import Piece
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.words import SIGNS
+from tinygrad_edu.memory import BLOCK, in_blocks
 from tinygrad_edu.program import Equation, Variable
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ each call.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu.compiler.blocks import BLOCK, LARGE, in_blocks
 from tinygrad_edu.compiler.buffers import Piece, order_of
+from tinygrad_edu.memory import BLOCK, LARGE, in_blocks
 from tinygrad_edu.optim import SGD, Adam, AdamW, Optimizer
 from tinygrad_edu.program import Equation
 
@@ -76,10 +75,9 @@ def _adam(optimizer: Adam) -> Update:
     lines += [
         "{m} *= {b1}", f"np.multiply({g}, {{a1}}, out={{s}})", "{m} += {s}",
         f"np.multiply({g}, {g}, out={{s}})", "{s} *= {a2}", "{v} *= {b2}", "{v} += {s}",
-        "np.sqrt({v}, out={s})", "{s} *= {root}", "{s} += {eps}", "np.divide({m}, {s}, out={s})", "{s} *= {rate}",
-        "{p} -= {s}",
+        "np.sqrt({v}, out={s})", "{s} += {eps}", "np.divide({m}, {s}, out={s})", "{s} *= {rate}", "{p} -= {s}",
     ]  # fmt: skip
-    numbers |= {"eps": "{o}.eps", "root, rate": "corrections({o}, {i})"}
+    numbers |= {"rate, eps": "corrected({o}, {i})"}
     equation = "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)"
     return Update(lines, {"m": "{o}.m[{i}]", "v": "{o}.v[{i}]"}, numbers, equation)
 
@@ -100,7 +98,7 @@ def write_update(source: Source, e: Equation) -> None:
         source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
         return
     source.line(f"# {p}: {update.equation}")
-    for helper in (velocity, corrections):
+    for helper in (velocity, corrected):
         if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
             source.constant(helper.__name__, helper)
     dtype = value.dtype
@@ -112,7 +110,7 @@ def write_update(source: Source, e: Equation) -> None:
         for part in word.split(", "):
             numbers[part] = f"{name}_{part}_{dtype.name}"
         text = text.format(o=name, i=i)
-        if (text, dtype) in source.read and "corrections" not in text:
+        if (text, dtype) in source.read and "corrected" not in text:
             continue
         source.read.add((text, dtype))
         if ", " in word:
@@ -154,8 +152,7 @@ def velocity(optimizer: SGD, i: int) -> Any:
     return v
 
 
-def corrections(optimizer: Adam, i: int) -> tuple[float, float]:
-    """One more step of Adam for parameter number i: what sqrt(v) and m are multiplied with."""
-    b1, b2 = optimizer.betas
+def corrected(optimizer: Adam, i: int) -> tuple[float, float]:
+    """One more step of Adam for parameter number i: its rate and eps."""
     optimizer.steps[i] += 1
-    return 1 / math.sqrt(1 - b2 ** optimizer.steps[i]), optimizer.lr / (1 - b1 ** optimizer.steps[i])
+    return optimizer.corrected(i)
