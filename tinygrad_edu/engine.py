@@ -21,6 +21,7 @@ from tinygrad_edu.edits import check_unedited
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.record import FLOATS, Node, Value, ancestors, leaf, ndarray, plain, tensor_of
+from tinygrad_edu.sums import ROWS, Repeated, add_up
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
@@ -124,16 +125,17 @@ def sweep(
             if useful is not None and parent not in useful:
                 continue
             earlier = pending.get(parent)
-            in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
-            if in_place and op.into is not None and watch is None:
-                op.into(earlier, g, **(params or {}))  # a part of a tensor: added where it belongs
-                continue
+            if earlier is not None:
+                in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
+                if in_place and op.into is not None and watch is None:
+                    op.into(earlier, g, **(params or {}))  # a part of a tensor: added where it belongs
+                    continue
             c: Any = rule(*values) if params is None else rule(*values, **params)
             kind = type(c)
             if kind is ndarray:
                 shape = arg.shape
                 if c.shape != shape:  # first the common case, a bias
-                    c = add_up(c, 0) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
+                    c = add_up(c, ROWS) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
                 if c.dtype is not arg.dtype:
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
@@ -229,9 +231,6 @@ def fit(c: Any, arg: Any, op: Op[Any]) -> Any:
     return c if c.dtype == arg.dtype else c.astype(arg.dtype)
 
 
-add_up: Any = np.add.reduce
-
-
 def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
     """Sum `c` over the axes along which an array of this `shape` was repeated: what is copied to many
     places receives the sum of what they send back, 1^T c.
@@ -241,5 +240,5 @@ def unbroadcast(c: Any, shape: tuple[int, ...], name: str = "backward") -> Any:
     if len(aligned) != len(shape) or any(n != m and m != 1 for n, m in zip(aligned, shape)):
         raise ShapeError(f"{name}: a rule returned a gradient of shape {c.shape} for an input of shape {shape}")
     repeated = (i + extra for i, (n, m) in enumerate(zip(aligned, shape)) if n != m)
-    total = add_up(c, (*range(extra), *repeated))
+    total = add_up(c, Repeated((*range(extra), *repeated)))
     return total if total.shape == shape else total.reshape(shape)

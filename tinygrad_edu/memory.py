@@ -42,20 +42,26 @@ def owner(array: Any) -> Any:
 
 def edited(*arrays: Any, recorded: bool = False) -> None:
     """Note that the memory of these arrays has just been written to."""
-    global last_write, recorded_writes
-    last_write = tick()
+    global recorded_writes
+    now = writing()
     for array in arrays:
         write = write_of(array)
-        write.any = last_write
+        write.any = now
         if recorded:
             recorded_writes += not write.recorded
-            write.recorded = last_write
+            write.recorded = now
+
+
+def writing() -> int:
+    """The time of writes that happen now, for whoever keeps the `write_of` its arrays: `write.any = now`."""
+    global last_write
+    last_write = now = tick()
+    return now
 
 
 def edited_again(known: list[Write]) -> None:
-    """As `edited`, for memory whose `write_of` is known: an optimiser writes to the same arrays at each step."""
-    global last_write
-    last_write = now = tick()
+    """As `edited`, for memory whose `write_of` is known: a compiled step writes to the same arrays each time."""
+    now = writing()
     for write in known:
         write.any = now
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.memory import BLOCK, LARGE, aligned, edited_again, in_blocks, write_of
+from tinygrad_edu.memory import BLOCK, LARGE, aligned, in_blocks, write_of, writing
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor
@@ -37,7 +37,6 @@ class Optimizer:
                 raise TypeError(f"{type(self).__name__}: parameter {i} is not a Tensor leaf with requires_grad=True")
         if len(set(map(id, self.params))) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice; it would be updated twice")
-        _check_range("lr", lr, 0, math.inf)
         self.lr = lr
         shapes = [(BLOCK,) if self.by_blocks and p.size >= LARGE else p.shape for p in self.params]
         sizes = [math.prod(shape) * p.dtype.itemsize for shape, p in zip(shapes, self.params)]
@@ -45,8 +44,20 @@ class Optimizer:
         self.scratch = [
             buffer[:size].view(p.dtype).reshape(shape) for p, shape, size in zip(self.params, shapes, sizes)
         ]
+        self.numbers = range(len(self.params))
         self.arrays = [p.data for p in self.params]
         self.writes = [write_of(array) for array in self.arrays]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; it may be set at any time."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        _check_range("lr", lr, 0, math.inf)
+        self._lr = lr
+        self.rates = [np.array(lr, p.dtype) for p in self.params]  # NumPy takes them 0.5 us quicker than a number
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -60,18 +71,17 @@ class Optimizer:
         if tracer is not None:  # a step that is being compiled
             tracer.step(self)
             return
-        written = []
+        now = writing()
         update = self.update
-        for i, (p, array, scratch) in enumerate(zip(self.params, self.arrays, self.scratch)):
+        for i, p, array, scratch, write in zip(self.numbers, self.params, self.arrays, self.scratch, self.writes):
             notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
-            g = None if notes is None else notes.grad
-            if g is not None:
+            if notes is not None and notes.grad is not None:
+                g = notes.grad
                 if p._data is not array:  # `p.data = ...` has given it other memory
                     array = self.arrays[i] = p.data
-                    self.writes[i] = write_of(array)
+                    write = self.writes[i] = write_of(array)
                 update(i, array, g if type(g) is np.ndarray else g._data, scratch)
-                written.append(self.writes[i])
-        edited_again(written)
+                write.any = now
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         """Change parameter number `i` in place.  `g` stays as it is; `scratch` may be overwritten."""
@@ -132,7 +142,7 @@ class SGD(Optimizer):
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         if not self.momentum and not self.weight_decay and scratch.shape == p.shape:  # the short way
-            p -= np.multiply(g, self.lr, scratch)
+            p -= np.multiply(g, self.rates[i], scratch)
             return
         v = self.velocity[i]
         if v is None and self.momentum:

@@ -112,7 +112,7 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
     if memory.recorded_writes:
         check_aliases(op, inputs)
     args: list[Any] = []
-    parents: list[Node | None] = []
+    parents: list[Any] = []
     needs_grad = tensors = False
     for x in inputs:
         if isinstance(x, Value):
@@ -133,7 +133,20 @@ def apply(op: Op[Any], inputs: Iterable[Any], params: dict[str, Any] | None = No
     if op.residual is not None:  # a fused operation returns its value, and what its rules will need
         value, kept = value
         args.append(kept)
-    return result(op, tuple(args), params, tuple(parents), value, needs_grad) if tensors else value
+    if not needs_grad or current_mode() is not USUAL or not op.differentiable:
+        return result(op, tuple(args), params, tuple(parents), value, needs_grad) if tensors else value
+    out = new(result_class)  # as in `result`, without the call: a tenth of what recording costs
+    out._data = value
+    out._node = node = new(Node)
+    node.op = op
+    node.args = tuple(args)
+    node.params = params
+    node.parents = tuple(parents)
+    node.value = value
+    node.needs_grad = True
+    node.order = tick()
+    node.notes = node.calls = None
+    return out
 
 
 def apply2(op: Op[Any], a: Any, b: Any) -> Any:

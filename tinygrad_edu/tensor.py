@@ -655,6 +655,9 @@ def sweep_from(
         return sweep(roots, targets, keep, True, allow_unused, watch)
 
 
+ONES = {kind: kind(1) for kind in (np.float32, np.float64)}
+
+
 def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: bool) -> tuple[Node, Any]:
     """Where a sweep begins: the output's Node and its cotangent."""
     if not isinstance(output, Tensor):
@@ -665,13 +668,16 @@ def _root(output: Tensor, gradient: ArrayLike | Tensor | None, create_graph: boo
             "backward: this tensor does not depend on anything that needs a gradient. Make a leaf with "
             "requires_grad=True, and compute outside no_grad."
         )
-    if gradient is None:
+    g: Any
+    if gradient is None and type(value) in ONES:  # a loss, mostly
+        g = ONES[type(value)]
+    elif gradient is None:
         if value.size != 1:
             raise ShapeError(
                 f"backward: the output has shape {value.shape}; only a scalar has a gradient by itself. "
                 f"Reduce it (t.sum(), t.mean()) or give a gradient of shape {value.shape}."
             )
-        g: Any = np.ones(value.shape, value.dtype) if value.ndim else value.dtype.type(1)
+        g = np.ones(value.shape, value.dtype) if value.ndim else value.dtype.type(1)
     else:
         if type(gradient) is np.ndarray:
             g = gradient

@@ -189,7 +189,7 @@ def test_a_long_program() -> None:
 
 def test_chains_on_large_arrays_run_in_blocks() -> None:
     """With an end that fills no block; the numbers are those of whole arrays."""
-    x = tg.Tensor(np.random.default_rng(0).normal(size=(3, 50_001)), requires_grad=True)
+    x = tg.Tensor(np.random.default_rng(0).normal(size=(3, 100_001)), requires_grad=True)
 
     def step(x: Any, scale: Any) -> Any:
         x.grad = None

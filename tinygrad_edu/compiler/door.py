@@ -288,7 +288,7 @@ def _tensor(data: Any) -> Tensor:
 
 def _settings(optimizer: Any) -> dict[str, Any]:
     """What decides which equations an optimiser's step has: all its numbers but lr, which is read at each call."""
-    return {k: v for k, v in vars(optimizer).items() if isinstance(v, bool | int | float | tuple) and k != "lr"}
+    return {k: v for k, v in vars(optimizer).items() if isinstance(v, bool | int | float | tuple) and k != "_lr"}
 
 
 def _written(tree: Any, leaf: Callable[[Any], str]) -> str:

@@ -45,8 +45,10 @@ class Result:
 def mapped(x: Any, change: Callable[[Any], Any]) -> Any:
     """A tree of tuples, lists and dicts with each leaf changed."""
     if isinstance(x, tuple):
-        parts = [mapped(part, change) for part in x]
-        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+        parts, kind = [mapped(part, change) for part in x], type(x)
+        if hasattr(x, "_fields"):
+            return kind(*parts)
+        return kind(parts) if kind.__new__ is tuple.__new__ else tuple(parts)
     if isinstance(x, list):
         return [mapped(part, change) for part in x]
     if isinstance(x, dict):

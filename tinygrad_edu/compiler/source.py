@@ -17,6 +17,7 @@ from tinygrad_edu.compiler.updates import write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
 from tinygrad_edu.program import Equation, Variable
 from tinygrad_edu.record import Node
+from tinygrad_edu.sums import is_product
 
 __all__ = ["Source"]
 
@@ -179,18 +180,15 @@ class Source(Words):
             self.reduction(e)
         elif op is ROW_SUMS:
             x = e.operands[0]
-            key = "ones", x.shape[1], x.dtype
-            if key not in self.numbers:
-                self.numbers[key] = self.constant("ones", np.ones(x.shape[1], x.dtype))
-                self.heads.append(f"{self.numbers[key]} = np.ones({x.shape[1]}, np.{x.dtype.name})")
-            self.out(e, f"np.dot({self.text(x)}, {self.numbers[key]}", [])
+            self.out(e, f"np.dot({self.text(x)}, {self.ones(x.shape[1], x.dtype)}", [])
         elif op is TAKE_ONE:
             p, places = e.operands
             name = self.taken_over(e, p)
             if name is None:
                 name, _ = self.memory(e)
                 self.line(f"np.copyto({name}, {self.text(p)})")
-            self.line(f"{name}.reshape(-1)[{self.text(places)}] -= 1")
+            at = self.text(places)
+            self.line(f"{name}.put({at}, {name}.take({at}) - {self.number(1, p)})")
         else:
             call = self.scalar(e, None)
             if e.kept is None:
@@ -249,8 +247,8 @@ class Source(Words):
 
     def axis(self, e: Equation) -> str:
         axis, keepdims = e.params["axis"], e.params["keepdims"]
-        if isinstance(axis, tuple) and len(axis) == 1:
-            axis = axis[0]
+        if isinstance(axis, tuple):
+            axis = axis[0] if len(axis) == 1 else tuple(axis)
         return f", axis={self.literal(axis)}" + ", keepdims=True" * bool(keepdims)
 
     def power(self, e: Equation) -> None:
@@ -282,7 +280,11 @@ class Source(Words):
         self.out(e, f"np.{ufunc.__name__}({texts}", places)
 
     def reduction(self, e: Equation) -> None:
-        self.out(e, f"{REDUCED[e.op.name]}({self.text(e.operands[0])}{self.axis(e)}", [])
+        x = e.operands[0]
+        if e.op.name == "sum" and is_product(x.value, e.params["axis"]):
+            self.out(e, f"np.dot({self.ones(len(x.value), x.dtype)}, {self.text(x)}", [])
+        else:
+            self.out(e, f"{REDUCED[e.op.name]}({self.text(x)}{self.axis(e)}", [])
 
     def out(self, e: Equation, call: str, places: Iterable[Variable]) -> None:
         """`name = call, out=...)`."""

@@ -127,3 +127,11 @@ class Words:
             self.numbers[key] = self.constant("starts", np.arange(0, rows * columns, columns or 1))
             self.heads.append(f"{self.numbers[key]} = np.arange(0, {rows * columns}, {columns or 1})")
         return self.numbers[key]
+
+    def ones(self, n: int, dtype: np.dtype[Any]) -> str:
+        """Ones, with which a product is a sum."""
+        key = "ones", n, dtype
+        if key not in self.numbers:
+            self.numbers[key] = self.constant("ones", np.ones(n, dtype))
+            self.heads.append(f"{self.numbers[key]} = np.ones({n}, np.{dtype.name})")
+        return self.numbers[key]

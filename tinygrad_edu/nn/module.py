@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_edu import memory
 from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.memory import tick
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.tensor import Tensor
 
@@ -67,11 +68,12 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}.forward: define what the module computes")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        start = memory.tick()
+        start = tick()
         tracer = current_mode().tracer
         if tracer is not None:
             tracer.modules[self] = None
-        out = self.forward(*inputs, **options)
+        usual = len(inputs) == 1 and not options  # then without packing and unpacking
+        out = self.forward(inputs[0]) if usual else self.forward(*inputs, **options)
         # All that was recorded since `start` is this call's; a note at its result says so.  (It holds names, not the
         # module: a module that keeps its result would make a circle.)
         if isinstance(out, Tensor):  # without the loop: it is a third of what a call costs

@@ -18,8 +18,16 @@ __all__ = [
 Operand = Any  # a Tensor, an array or a number
 
 
+ZEROS = {np.dtype(letter): np.zeros((), letter) for letter in "efd"}
+
+
+def _zero(x: Any) -> Any:
+    """0 as NumPy takes it fastest: beside an array, an array of its dtype saves 0.5 us against a Python number."""
+    return ZEROS.get(x.dtype, 0) if type(x) is np.ndarray else 0
+
+
 @operation(
-    vjps=[lambda g, y, x: g * (y > 0)],
+    vjps=[lambda g, y, x: g * (y > _zero(y))],
     notation=Notation("relu(<x>)", r"\operatorname{relu}(<x>)"),
     samples=[sample(normal(3, 4))],
 )
@@ -34,7 +42,9 @@ def relu(x: Operand) -> Any:
     >>> tg.relu(tg.Tensor([-1.0, 0.0, 2.0]))
     Tensor([0., 0., 2.])
     """
-    return np.maximum(x, 0)
+    if type(x) is np.float64:  # a single number: a tenth of the time
+        return x if x > 0 or x != x else np.float64(0)
+    return np.maximum(x, _zero(x))
 
 
 @operation(

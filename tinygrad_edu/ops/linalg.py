@@ -162,7 +162,7 @@ def linear(x: Operand, weight: Operand, bias: Operand) -> Any:
     Tensor([[11.5]])
     """
     y = x @ weight
-    if bias.ndim == 1 and bias.shape == weight.shape[1:] and y.dtype is bias.dtype:  # as in nn.Linear
+    if bias.shape == y.shape[-1:] and weight.ndim == 2 and y.dtype is bias.dtype:  # as in nn.Linear
         y += bias  # in place: one array less
         return y
     if weight.ndim != 2 or bias.size != weight.shape[1] or bias.shape[-1] != bias.size:

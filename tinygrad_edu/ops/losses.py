@@ -19,6 +19,7 @@ from tinygrad_edu.op import Notation, between, distinct, normal, operation, publ
 from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
 from tinygrad_edu.ops.shaping import moveaxis
 from tinygrad_edu.record import Value, apply
+from tinygrad_edu.sums import ones
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "multi_margin_loss",
@@ -62,18 +63,19 @@ def _are_inside(labels: Any, classes: int) -> bool:
     """Is each label one of 0..C-1?"""
     # A negative number, read as unsigned, is a very large one: so one comparison finds what is outside on both sides.
     # And the position of the largest is found in a quarter of the time of the largest itself.
-    labels = labels.reshape(-1).astype(INDEX, copy=False).view(UNSIGNED)
-    return not labels.size or bool(labels[labels.argmax()] < classes)
+    labels = (labels if labels.dtype is INDEX else labels.astype(INDEX)).view(UNSIGNED)
+    return not labels.size or bool(labels.item(labels.argmax()) < classes)
 
 
 def _check_classes(scores: Any, targets: Any) -> None:
     """Class numbers (...) inside 0..C-1, or a distribution over the classes (..., C), for scores (..., C)."""
-    if not scores.ndim:
+    shape = scores.shape
+    if not shape:
         fits = False
     elif _is_labels(targets):
-        fits = targets.shape == scores.shape[:-1] and _are_inside(targets, scores.shape[-1])
+        fits = targets.shape == shape[:-1] and _are_inside(targets, shape[-1])
     else:
-        fits = targets.shape == scores.shape and targets.dtype.kind == "f"
+        fits = targets.shape == shape and targets.dtype.kind == "f"
     if not fits:
         raise ValueError  # the door says why
 
@@ -147,21 +149,16 @@ def _distribution(targets: Any, scores: Any) -> Any:
     return one_hot(targets, classes=scores.shape[-1], dtype=scores.dtype)  # a Tensor: let it be recorded
 
 
-def _starts(rows: Any) -> Any:
-    """Where each row begins among all numbers: `starts + column` is twice as quick as an index of rows and columns."""
-    return np.arange(0, rows.size, rows.shape[-1] or 1)
-
-
 @functools.lru_cache(8)
-def _ones(n: int, dtype: np.dtype[Any]) -> Any:
-    """Ones that sum up each row of p as `p.dot(ones)`; making them would take twice as long as that."""
-    return np.ones(n, dtype)
+def _starts(size: int, classes: int) -> Any:
+    """Where each row begins among all numbers: `starts + column` is twice as quick as an index of rows and columns."""
+    return np.arange(0, size, classes or 1)
 
 
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    own = _starts(scores) + labels.reshape(-1).astype(INDEX)
-    return scores.reshape(-1)[own].reshape(labels.shape)
+    own = _starts(scores.size, scores.shape[-1]) + labels.reshape(-1).astype(INDEX)
+    return scores.take(own).reshape(labels.shape)
 
 
 def _expected(scores: Any, targets: Any) -> Any:
@@ -207,18 +204,19 @@ def _error(p: Any, targets: Any) -> Any:
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes(logits, targets)
     shape = logits.shape
-    z = logits.reshape(-1, shape[-1])
-    starts = _starts(z)
+    classes = shape[-1]
+    z = logits if len(shape) == 2 else logits.reshape(-1, classes)
+    starts = _starts(z.size, classes)
     # The largest by its position, and the sum by a product with ones: a third of the time of `max` and `sum` over rows.
-    shifted = z - z.reshape(-1)[z.argmax(1) + starts].reshape(-1, 1)
+    shifted = z - z.take(z.argmax(1) + starts).reshape(-1, 1)
     p = np.exp(shifted, order="C")
-    total = p.dot(_ones(shape[-1], p.dtype))
+    total = p.dot(ones(classes, p.dtype))
     p /= total.reshape(-1, 1)
     losses = np.log(total)
     if _is_labels(targets):
         own = starts + targets.reshape(-1)
-        losses -= shifted.reshape(-1)[own]
-        p.reshape(-1)[own] -= 1  # p - t, in place
+        losses -= shifted.take(own)
+        p.put(own, p.take(own) - 1)  # p - t, in place
         return reduced(losses.reshape(shape[:-1]), reduction), p.reshape(shape)
     losses = np.add.reduce(targets, axis=-1) * losses.reshape(shape[:-1])
     return reduced(losses - _expected(shifted.reshape(shape), targets), reduction), _error(p.reshape(shape), targets)

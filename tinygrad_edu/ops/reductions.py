@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_edu.op import Notation, Op, distinct, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, as_rows, axes_of, axis_problem, count, from_rows, kept, spread
+from tinygrad_edu.sums import Repeated, add_up
 
 __all__ = [
     "all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean", "median", "min", "prod", "std",
@@ -73,6 +74,8 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> tg.sum(tg.Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.])
     """
+    if type(axis) is Repeated:
+        return add_up(x, axis)
     return _add.reduce(x, axis=axis, keepdims=keepdims)
 
 
