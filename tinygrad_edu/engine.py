@@ -118,7 +118,8 @@ def sweep(
             check_unedited(node, useful, create_graph)
         op = node.op
         params = node.params
-        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value, *args)
+        # (The sum of tuples takes a third of the time of (g, node.value, *args).)
+        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args  # noqa: RUF005
         for parent, arg, rule in zip(node.parents, args, op.vjps):
             if parent is None or not parent.needs_grad or rule is None:
                 continue
@@ -159,7 +160,8 @@ def sweep(
     values = earlier = None  # they would count as holders of what is left in `pending`: the gradients of leaves
     for node in pending:
         g = pending[node]
-        if node.notes is not None and node.notes.hooks:
+        notes = node.notes
+        if notes is not None and notes.hooks:
             g = pending[node] = run_hooks(node, g, create_graph)
         # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
         if not create_graph and (type(g) is not ndarray or g.base is not None or getrefcount(g) > OWNED):
