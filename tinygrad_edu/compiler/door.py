@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, contents, same_attributes
 from tinygrad_edu.compiler.tracing import UPDATE
 from tinygrad_edu.errors import CompileError
-from tinygrad_edu.memory import aligned, edited_again, write_of
+from tinygrad_edu.memory import aligned, write_of, writing
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
@@ -37,35 +39,50 @@ def _alone() -> int:
 
 
 ALONE = _alone()
+BOUND = ALONE + 1  # and of one that is a function's default, too
 
 
 class Plan(NamedTuple):
-    """What memory a function needs."""
+    """A function, and what memory it needs as its last arguments."""
 
+    function: types.FunctionType
     sizes: list[int]  # of the slots, in bytes
     pieces: list[Piece]  # views of them
     gradients: list[Piece]  # and of large results: each with memory of its own
 
 
 class Memory:
-    """The memory of one call at a time: calls in other threads take another one."""
+    """The memory of one call at a time, and the function with it: calls in other threads take another one."""
 
     def __init__(self, plan: Plan) -> None:
+        self.function = plan.function
         self.slots = [aligned(np.zeros(size, np.uint8)) for size in plan.sizes]
         self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in plan.pieces]
         self.gradients = [_fresh(piece) for piece in plan.gradients]
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
+        # NumPy's warnings are off in this context: entering it takes a twentieth of the time of `np.errstate`.
+        quiet = Context()
+        quiet.run(np.seterr, all="ignore")
+        self.quietly = quiet.run
+        self.bind()
 
-    def replace(self, i: int) -> None:
-        """Other memory for gradient (or result) number i: somebody has kept the last one."""
+    def bind(self) -> None:
+        """Make the memory the function's defaults: that is quicker than to hand it over at each call."""
+        f = self.function
+        self.step = types.FunctionType(f.__code__, f.__globals__, f.__name__, (*self.pieces, *self.gradients))
+
+    def look(self, i: int, left: bool) -> None:
+        """Take other memory for gradient (or result) number i if somebody has kept the last one.
+
+        `left`: it stands in the leaf's `.grad`, where the last call has left it.
+        """
+        if getrefcount(self.gradients[i]) <= BOUND + left:
+            return
         kept = self.kept[i]
         kept.append(self.gradients[i])
-        for k in range(len(kept)):
-            if getrefcount(kept[k]) <= ALONE and getrefcount(kept[k].base) <= ALONE:  # given up meanwhile
-                self.gradients[i] = kept.pop(k)
-                break
-        else:
-            self.gradients[i] = _fresh(_piece(kept[-1]))
+        given_up = next((k for k in range(len(kept)) if getrefcount(kept[k]) <= ALONE), None)
+        self.gradients[i] = _fresh(_piece(kept[-1])) if given_up is None else kept.pop(given_up)
+        self.bind()
         del kept[:-2]
 
 
@@ -74,8 +91,12 @@ def _piece(array: np.ndarray) -> Piece:
 
 
 def _fresh(piece: Piece) -> np.ndarray:
-    """Memory for a gradient or a result.  Views of it hang on its base."""
-    return laid_out(aligned(np.empty(math.prod(piece.shape) * piece.dtype.itemsize, np.uint8)), piece)
+    """Memory for a gradient or a result, whose owner is no array: views of it are then seen to hang on it."""
+    size = math.prod(piece.shape) * piece.dtype.itemsize
+    memory = bytearray(size + 63)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % 64  # aligned, as in `aligned`
+    strides = laid_out(np.empty(size, np.uint8), piece).strides
+    return np.ndarray(piece.shape, piece.dtype, memory, start, strides)
 
 
 class Door:
@@ -96,7 +117,6 @@ class Door:
         self.reach = reach
         self.wheres = source.wheres
         gradients = [_piece(variable.value) for _, variable in source.gradient_buffers.values()]
-        self.plan = Plan(source.scratch.sizes, [*source.pieces.values()], gradients)
         self.modules = [(module, dict(vars(module))) for module in listing.tracer.modules]
         self.changes = Module.changes
         self.pool: list[Memory] = []
@@ -108,7 +128,8 @@ class Door:
         self.first = self.text[: self.text.index(head)].count("\n") + 1  # the line of `head`
         self.file = f"<compiled {self.name}>"
         exec(compile(self.text, self.file, "exec"), self.namespace)
-        self.function = self.namespace[self.name]
+        pieces = [*source.pieces.values()]
+        self.plan = Plan(self.namespace[self.name], source.scratch.sizes, pieces, gradients)
         self.gradients = [(node, name) for name, (node, _) in source.gradient_buffers.items()]
         self.delivered = list(source.delivered)
         self.zeroed = zeroed
@@ -141,9 +162,8 @@ class Door:
     def _generated(self, listing: Listing, source: Source, results: Any) -> Callable[[list[Any]], Any]:
         """The door itself, as a function of the arrays and Tensors among the arguments."""
         names: dict[str, Any] = {
-            "STALE": STALE, "Module": Module, "door": self, "step": self.function, "pool": self.pool,
-            "refs": getrefcount, "errstate": np.errstate, "make": self._memory, "edited_again": edited_again,
-            "tensor": _tensor, "np": np,
+            "STALE": STALE, "Module": Module, "door": self, "pool": self.pool, "make": self._memory,
+            "refs": getrefcount, "errstate": np.errstate, "writing": writing, "tensor": _tensor, "np": np,
         }  # fmt: skip
 
         def name(value: Any, word: str) -> str:
@@ -180,9 +200,8 @@ class Door:
         updated = [e.operands[0] for e in source.equations if e.op is UPDATE]
         if updated:
             self.arrays = [_held(listing.inputs[x]) for x in updated]
-            self.writes = [write_of(array) for array in self.arrays]
             held = [self._input(listing.inputs[x], name) for x in updated]
-            same = " and ".join(f"{text} is door.arrays[{i}]" for i, text in enumerate(held))
+            same = " and ".join(f"{text} is array{i}" for i, text in enumerate(held))
             lines.append(f"    if not ({same}) and not door.moved([{', '.join(held)}]): return STALE")
         lines.append("    memory = pool.pop() if pool else make()")
         lines.append("    gradients = memory.gradients")
@@ -192,16 +211,16 @@ class Door:
             return name(node.note(), "notes") if k is None else f"leaves[{k}]._node.note()"
 
         for i, (node, _) in enumerate(self.gradients):
-            own = "0"
             if node is not None and node not in source.accumulated:
-                own = f"({notes_of(node)}.grad is gradients[{i}])"
-            lines.append(
-                f"    if refs(gradients[{i}]) > {ALONE} + {own} or refs(gradients[{i}].base) > {ALONE}: "
-                f"memory.replace({i})"
-            )
+                left = f"{notes_of(node)}.grad is gradients[{i}]"
+                lines.append(f"    if refs(gradients[{i}]) != {BOUND + 1} or not {left}: memory.look({i}, {left})")
+            else:
+                lines.append(f"    if refs(gradients[{i}]) > {BOUND}: memory.look({i}, False)")
         lines.append("    try:")
-        lines.append("        with errstate(all='ignore'):")
-        lines.append(f"            out = step({', '.join([*inputs, '*memory.pieces', '*gradients'])})")
+        if source.foreign:
+            lines.append(f"        with errstate(all='ignore'): out = memory.step({', '.join(inputs)})")
+        else:
+            lines.append(f"        out = memory.quietly({', '.join(['memory.step', *inputs])})")
         lines.append("    except Exception as error: door.explain(error)")
         lines.append("    finally: pool.append(memory)")
         count = len(source.results)
@@ -210,7 +229,7 @@ class Door:
         for node in self.zeroed:
             lines.append(f"    {notes_of(node)}.grad = None")
         if updated:
-            lines.append("    edited_again(door.writes)")
+            lines.append(f"    {' = '.join(f'write{i}.any' for i in range(len(updated)))} = writing()")
         numbers = iter(range(count))
 
         def result(x: Any) -> Any:
@@ -227,6 +246,9 @@ class Door:
             lines.append(f"    attach(result, out[{first}:{count}])")
         lines.append("    return result")
         exec(compile("\n".join(lines), f"<door of {self.name}>", "exec"), names)
+        self.names = names
+        if updated:
+            self.moved(self.arrays)
         return names["call"]
 
     @staticmethod
@@ -256,7 +278,8 @@ class Door:
         if any(now.strides != before.strides for now, before in zip(arrays, self.arrays)):
             return False
         self.arrays = arrays
-        self.writes = [write_of(array) for array in arrays]
+        for i, array in enumerate(arrays):
+            self.names[f"array{i}"], self.names[f"write{i}"] = array, write_of(array)
         return True
 
     def explain(self, error: Exception) -> None:

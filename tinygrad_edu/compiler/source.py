@@ -68,6 +68,7 @@ class Source(Words):
         self.blocks: dict[str, str] = {}  # functions of one block, by name
         self.slots: dict[Variable, int] = {}  # of a root
         self.where = ""
+        self.foreign = False  # does it call anything but NumPy?
         self.write()
 
     # ------------------------------------------------------------------------------------------- lines
@@ -175,12 +176,12 @@ class Source(Words):
             self.power(e)
         elif op.name == "matmul":
             a, b = (self.text(x) for x in e.operands)
-            self.out(e, f"np.{'dot' if _dot_will_do(e) else 'matmul'}({a}, {b}", [])
+            self.out(e, f"{a}.dot({b}" if _dot_will_do(e) else f"np.matmul({a}, {b}", [])
         elif op.name in REDUCED and isinstance(target.value, np.ndarray):
             self.reduction(e)
         elif op is ROW_SUMS:
             x = e.operands[0]
-            self.out(e, f"np.dot({self.text(x)}, {self.ones(x.shape[1], x.dtype)}", [])
+            self.out(e, f"{self.text(x)}.dot({self.ones(x.shape[1], x.dtype)}", [])
         elif op is TAKE_ONE:
             p, places = e.operands
             name = self.taken_over(e, p)
@@ -242,6 +243,7 @@ class Source(Words):
             classes = params["classes"]
             starts = self.starts(operands[0].value.size, classes)
             return f"{self.constant('own', own)}({texts[0]}, {classes}, {starts})"
+        self.foreign = True
         name = self.constant(op.name.strip("_"), op.forward)
         return f"{name}({', '.join([*texts, *(f'{key}={self.literal(x)}' for key, x in params.items())])})"
 
@@ -282,7 +284,7 @@ class Source(Words):
     def reduction(self, e: Equation) -> None:
         x = e.operands[0]
         if e.op.name == "sum" and is_product(x.value, e.params["axis"]):
-            self.out(e, f"np.dot({self.ones(len(x.value), x.dtype)}, {self.text(x)}", [])
+            self.out(e, f"{self.ones(len(x.value), x.dtype)}.dot({self.text(x)}", [])
         else:
             self.out(e, f"{REDUCED[e.op.name]}({self.text(x)}{self.axis(e)}", [])
 
@@ -368,11 +370,14 @@ class Named(str):
 
 
 def _dot_will_do(e: Equation) -> bool:
-    """Is np.dot, which is called in two thirds of the time, right here: small matrices, and the very same result?"""
+    """Is `a.dot(b)`, which takes half a microsecond less, right here: the very same result, and a small one?
+
+    It fills its result with zeros first: 784x16 times 16x64 takes 1.3 of the time.
+    """
     a, b = (x.value for x in e.operands)
-    if a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] > SMALL or not e.target.value.flags.c_contiguous:
+    if a.ndim != 2 or b.ndim != 2 or e.target.value.size > SMALL or not e.target.value.flags.c_contiguous:
         return False
-    return a.dtype == b.dtype and np.array_equal(np.dot(a, b), e.target.value)
+    return a.dtype == b.dtype and np.array_equal(a.dot(b), e.target.value)
 
 
 def _pattern(tree: Any) -> str:

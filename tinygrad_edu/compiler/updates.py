@@ -40,7 +40,7 @@ def _update_of(optimizer: Optimizer) -> Update | None:
 
 
 def _sgd(optimizer: SGD) -> Update:
-    lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.lr"}
+    lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.rates[{i}]"}
     equation = "p <- p - lr g"
     if optimizer.weight_decay:
         lines += ["np.multiply({p}, {decay}, out={s})", "np.add({s}, {g}, out={s})"]
@@ -95,6 +95,7 @@ def write_update(source: Source, e: Equation) -> None:
     blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
     scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
     if update is None:
+        source.foreign = True
         source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
         return
     source.line(f"# {p}: {update.equation}")
@@ -109,15 +110,14 @@ def write_update(source: Source, e: Equation) -> None:
     for word, text in update.numbers.items():
         for part in word.split(", "):
             numbers[part] = f"{name}_{part}_{dtype.name}"
-        text = text.format(o=name, i=i)
-        if (text, dtype) in source.read and "corrected" not in text:
+        left = ", ".join(numbers[part] for part in word.split(", "))
+        if left in source.read:
             continue
-        source.read.add((text, dtype))
-        if ", " in word:
-            parts = [numbers[part] for part in word.split(", ")]
-            source.line(f"{', '.join(parts)} = {text}")
-        else:
-            source.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
+        text = text.format(o=name, i=i)
+        if "," not in left:
+            source.read.add(left)
+            text = text if word == "lr" else f"np.array({text}, np.{dtype.name})"
+        source.line(f"{left} = {text}")
     if not blocks:
         for text in update.lines:
             source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
