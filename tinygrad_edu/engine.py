@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush, heappushpop
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,10 +177,12 @@ def leading_to(wanted: Collection[Node], roots: Iterable[Node], allow_unused: bo
     """The Nodes between `roots` and `wanted`: those whose gradients are needed on the way."""
     useful = set(wanted)
     seen = ancestors(roots)
-    for node in sorted(seen, key=lambda node: node.order):  # parents are decided before children
-        if node.op is not None and node.args is None and node not in useful:
-            raise GraphError(FREED)  # what lies behind it can't be seen any more
-        if any(parent in useful for parent in node.parents or ()):
+    for node in sorted(seen, key=attrgetter("order")):  # parents are decided before children
+        parents = node.parents
+        if parents is None:
+            if node not in useful:
+                raise GraphError(FREED)  # what lies behind it can't be seen any more
+        elif not useful.isdisjoint(parents):
             useful.add(node)
     for i, node in enumerate(wanted):
         if node not in seen and not allow_unused:

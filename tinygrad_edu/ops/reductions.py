@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu import sums
 from tinygrad_edu.op import Notation, Op, distinct, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, as_rows, axes_of, axis_problem, count, from_rows, kept, spread
 from tinygrad_edu.sums import Repeated, add_up
@@ -77,6 +78,9 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     if type(axis) is Repeated:
         return add_up(x, axis)
     return _add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+sums.recorded = sum
 
 
 @operation(
