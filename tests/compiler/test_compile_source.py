@@ -211,7 +211,7 @@ def test_chains_on_large_arrays_run_in_blocks() -> None:
 
 
 def test_a_hessian_vector_product() -> None:
-    """Two sweeps; the second through the first, so softmax is recomputed where eager recomputes it: bit for bit."""
+    """Two sweeps, the second through the first."""
     rng = np.random.default_rng(0)
     params = [rng.normal(size=s) for s in ((6, 5), (5,), (5, 3), (3,))]
     x, t = rng.normal(size=(8, 6)), rng.integers(0, 3, 8)

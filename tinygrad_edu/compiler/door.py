@@ -39,13 +39,12 @@ def _alone() -> int:
 
 
 ALONE = _alone()
-BOUND = ALONE + 1  # and of one that is a function's default, too
 
 
 class Plan(NamedTuple):
     """A function, and what memory it needs as its last arguments."""
 
-    function: types.FunctionType
+    function: Any
     sizes: list[int]  # of the slots, in bytes
     pieces: list[Piece]  # views of them
     gradients: list[Piece]  # and of large results: each with memory of its own
@@ -55,34 +54,33 @@ class Memory:
     """The memory of one call at a time, and the function with it: calls in other threads take another one."""
 
     def __init__(self, plan: Plan) -> None:
-        self.function = plan.function
         self.slots = [aligned(np.zeros(size, np.uint8)) for size in plan.sizes]
-        self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in plan.pieces]
         self.gradients = [_fresh(piece) for piece in plan.gradients]
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
+        # Scratch is the function's defaults: that is quicker than to hand it over at each call.
+        scratch = tuple([laid_out(self.slots[piece.slot], piece) for piece in plan.pieces])
+        f = plan.function
+        self.step = types.FunctionType(f.__code__, f.__globals__, f.__name__, scratch)
         # NumPy's warnings are off in this context: entering it takes a twentieth of the time of `np.errstate`.
         quiet = Context()
         quiet.run(np.seterr, all="ignore")
         self.quietly = quiet.run
-        self.bind()
-
-    def bind(self) -> None:
-        """Make the memory the function's defaults: that is quicker than to hand it over at each call."""
-        f = self.function
-        self.step = types.FunctionType(f.__code__, f.__globals__, f.__name__, (*self.pieces, *self.gradients))
 
     def look(self, i: int, left: bool) -> None:
         """Take other memory for gradient (or result) number i if somebody has kept the last one.
 
         `left`: it stands in the leaf's `.grad`, where the last call has left it.
         """
-        if getrefcount(self.gradients[i]) <= BOUND + left:
+        gradients, kept = self.gradients, self.kept[i]
+        if getrefcount(gradients[i]) <= ALONE + left:
             return
-        kept = self.kept[i]
-        kept.append(self.gradients[i])
-        given_up = next((k for k in range(len(kept)) if getrefcount(kept[k]) <= ALONE), None)
-        self.gradients[i] = _fresh(_piece(kept[-1])) if given_up is None else kept.pop(given_up)
-        self.bind()
+        kept.append(gradients[i])
+        for k in range(len(kept) - 1):
+            if getrefcount(kept[k]) <= ALONE:  # given up meanwhile
+                gradients[i] = kept.pop(k)
+                break
+        else:
+            gradients[i] = _fresh(_piece(kept[-1]))
         del kept[:-2]
 
 
@@ -121,7 +119,7 @@ class Door:
         self.changes = Module.changes
         self.pool: list[Memory] = []
         self.namespace = {**source.namespace}  # of the function
-        signature = [source.names[x] for x in source.inputs] + [*source.pieces, *source.gradient_buffers]
+        signature = [source.names[x] for x in source.inputs] + [*source.gradient_buffers, *source.pieces]
         head = f"def {self.name}({', '.join(signature)}):"
         heads = ["\n".join(source.heads) + "\n\n"] if source.heads else []
         self.text = "\n".join([*heads, *[f"{text}\n\n" for text in source.blocks.values()], head, *source.lines]) + "\n"
@@ -139,21 +137,29 @@ class Door:
         self.quick: Callable[[tuple[Any, ...]], Any] | None = None
 
     def hasten(self, args: tuple[Any, ...]) -> None:
-        """A shorter way in for arguments that are arrays: a microsecond less than looking the function up."""
-        if not args or not all(type(x) is np.ndarray for x in args):
-            return
+        """A shorter way in for arguments that are arrays, or lists of them: no function has to be looked up."""
         names: dict[str, Any] = {"STALE": STALE, "ndarray": np.ndarray, "call": self.call}
-        variables = [f"x{i}" for i in range(len(args))]
-        lines = [
-            "def quick(args):",
-            f"    if len(args) != {len(args)}: return STALE",
-            f"    {', '.join(variables)}, = args",
-        ]
-        for x, array in zip(variables, args):
-            names[f"{x}_dtype"], names[f"{x}_shape"], names[f"{x}_strides"] = array.dtype, array.shape, array.strides
-            lines.append(f"    if type({x}) is not ndarray or {x}.dtype is not {x}_dtype: return STALE")
-            lines.append(f"    if {x}.shape != {x}_shape or {x}.strides != {x}_strides: return STALE")
-        lines.append("    return call(args)")
+        lines = ["def quick(args):"]
+        leaves: list[str] = []
+
+        def take(x: Any, word: str) -> bool:
+            """Unpack one argument; `quick` returns if it is of another kind than it was here."""
+            if type(x) is np.ndarray:
+                leaves.append(word)
+                names.update({f"{word}_dtype": x.dtype, f"{word}_shape": x.shape, f"{word}_strides": x.strides})
+                lines.append(f"    if type({word}) is not ndarray or {word}.dtype is not {word}_dtype: return STALE")
+                lines.append(f"    if {word}.shape != {word}_shape or {word}.strides != {word}_strides: return STALE")
+                return True
+            if type(x) not in (list, tuple):
+                return False
+            parts = [f"{word}_{i}" for i in range(len(x))]
+            lines.append(f"    if type({word}) is not {type(x).__name__} or len({word}) != {len(x)}: return STALE")
+            lines.append(f"    [{', '.join(parts)}] = {word}")
+            return all(map(take, x, parts))
+
+        if not take(args, "args"):
+            return
+        lines.append(f"    return call([{', '.join(leaves)}])")
         exec(compile("\n".join(lines), f"<way into {self.name}>", "exec"), names)
         self.quick = names["quick"]
 
@@ -197,6 +203,7 @@ class Door:
         for at in range(0, len(guards), 8):
             lines.append(f"    if not ({' and '.join(guards[at : at + 8])}): return STALE")
         inputs = [self._input(listing.inputs[variable], name) for variable in source.inputs]
+        inputs += [f"gradients[{i}]" for i in range(len(self.gradients))]
         updated = [e.operands[0] for e in source.equations if e.op is UPDATE]
         if updated:
             self.arrays = [_held(listing.inputs[x]) for x in updated]
@@ -213,9 +220,9 @@ class Door:
         for i, (node, _) in enumerate(self.gradients):
             if node is not None and node not in source.accumulated:
                 left = f"{notes_of(node)}.grad is gradients[{i}]"
-                lines.append(f"    if refs(gradients[{i}]) != {BOUND + 1} or not {left}: memory.look({i}, {left})")
+                lines.append(f"    if refs(gradients[{i}]) != {ALONE + 1} or not {left}: memory.look({i}, {left})")
             else:
-                lines.append(f"    if refs(gradients[{i}]) > {BOUND}: memory.look({i}, False)")
+                lines.append(f"    if refs(gradients[{i}]) > {ALONE}: memory.look({i}, False)")
         lines.append("    try:")
         if source.foreign:
             lines.append(f"        with errstate(all='ignore'): out = memory.step({', '.join(inputs)})")

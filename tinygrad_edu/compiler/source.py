@@ -23,6 +23,7 @@ __all__ = ["Source"]
 
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
 LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
+INDEX, UNSIGNED = np.dtype(np.intp), np.dtype(np.uintp)
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
 
@@ -179,15 +180,14 @@ class Source(Words):
             self.out(e, f"{a}.dot({b}" if _dot_will_do(e) else f"np.matmul({a}, {b}", [])
         elif op.name in REDUCED and isinstance(target.value, np.ndarray):
             self.reduction(e)
+        elif op.name in ("astype", "to_dtype", "copy") and isinstance(target.value, np.ndarray):
+            self.copy(e)
         elif op is ROW_SUMS:
             x = e.operands[0]
             self.out(e, f"{self.text(x)}.dot({self.ones(x.shape[1], x.dtype)}", [])
         elif op is TAKE_ONE:
             p, places = e.operands
-            name = self.taken_over(e, p)
-            if name is None:
-                name, _ = self.memory(e)
-                self.line(f"np.copyto({name}, {self.text(p)})")
+            name = self.taken_over(e, p) or self.copy(e)
             at = self.text(places)
             self.line(f"{name}.put({at}, {name}.take({at}) - {self.number(1, p)})")
         else:
@@ -246,6 +246,13 @@ class Source(Words):
         self.foreign = True
         name = self.constant(op.name.strip("_"), op.forward)
         return f"{name}({', '.join([*texts, *(f'{key}={self.literal(x)}' for key, x in params.items())])})"
+
+    def copy(self, e: Equation) -> str:
+        """The first operand, in memory and with the dtype of the target, which is named."""
+        name, has_memory = self.memory(e)
+        x = self.text(e.operands[0])
+        self.line(f"{name}[...] = {x}" if has_memory else f"{name} = np.array({x}, {self.literal(e.target.dtype)})")
+        return name
 
     def axis(self, e: Equation) -> str:
         axis, keepdims = e.params["axis"], e.params["keepdims"]
@@ -349,7 +356,7 @@ class Source(Words):
             name = self.named(e.target, memory=is_array)
             if is_array:
                 self.gradient_buffers[name] = node, e.target
-                self.line(f"np.copyto({name}, {text})")
+                self.line(f"{name}[...] = {text}")
             else:
                 self.line(f"{name} = np.array({text})")
         if node in self.accumulated:
@@ -392,8 +399,9 @@ def _strides(x: Variable) -> Any:
 
 def own(labels: Any, classes: int, starts: Any) -> Any:
     """Where each sample's own class stands in the flattened scores, once it is known that all of them are classes."""
-    labels = labels.reshape(-1)
-    unsigned = labels.astype(np.intp, copy=False).view(np.uintp)  # in which negative numbers are very large
-    if labels.size and unsigned[unsigned.argmax()] >= classes:
+    if labels.ndim != 1 or labels.dtype is not INDEX:
+        labels = labels.reshape(-1).astype(INDEX)
+    unsigned = labels.view(UNSIGNED)  # in which negative numbers are very large
+    if labels.size and unsigned.item(unsigned.argmax()) >= classes:
         OWN.forward(labels, classes)  # says which
     return starts + labels

@@ -1,0 +1,164 @@
+"""What makes a compiled step quick changes nothing: products turned around, masks of numbers, the ways in and out."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+
+F = tg.nn.functional
+RNG = np.random.default_rng(0)
+Z, LABELS = RNG.normal(size=(6, 3)), np.array([0, 2, 1, 2, 0, 1])
+
+
+def assert_same(step: Any, *args: Any, times: int = 3) -> Any:
+    """The compiled step returns what the step returns, each time."""
+    compiled = tg.compile(step)
+    for _ in range(times):
+        for a, b in zip(step(*args), compiled(*args), strict=True):
+            np.testing.assert_array_equal(np.asarray(a.data), np.asarray(b.data), strict=True)
+    assert compiled.functions == 1
+    return compiled
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("classes", [3, 40])
+def test_softmax_is_computed_once_for_both_derivatives(reduction: str, classes: int) -> None:
+    z = tg.Tensor(RNG.normal(size=(50, classes)), requires_grad=True)
+    labels = RNG.integers(0, classes, 50)
+    v = RNG.normal(size=z.shape)
+
+    def step(z: Any) -> Any:
+        loss = F.cross_entropy(z, labels, reduction).sum()
+        (g,) = tg.grad(loss, [z], create_graph=True)
+        return loss.detach(), g.detach(), *tg.grad((g * v).sum(), [z])
+
+    assert assert_same(step, z).source.count("np.exp(") == 1
+
+
+def test_the_gradient_by_the_logits_is_returned() -> None:
+    """Small results are fresh arrays, also where softmax is turned into them in place."""
+
+    def step(z: Any) -> Any:
+        return tg.grad(F.cross_entropy(z, LABELS, "sum"), [z])
+
+    assert_same(step, tg.Tensor(Z, requires_grad=True))
+
+
+def test_a_product_that_is_needed_turned_around() -> None:
+    a, b, c = RNG.normal(size=(7, 5)), RNG.normal(size=(5, 6)), RNG.normal(size=(6, 7))
+
+    def step(a: Any, b: Any, c: Any) -> Any:
+        return tg.exp((tg.Tensor(a) @ b).T + c), tg.Tensor(a).T @ a
+
+    compiled = assert_same(step, a, b, c)
+    assert "b.T.dot(a.T" in compiled.source
+
+    def both(a: Any, b: Any, c: Any) -> Any:
+        product = tg.Tensor(a) @ b
+        return product.T + c, product * 2
+
+    assert ".T.dot" not in assert_same(both, a, b, c).source
+
+
+def test_a_product_that_is_turned_around_after_an_update() -> None:
+    """It is computed where it stood, with the parameter as it was."""
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(Z.T.copy())
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            before = x @ weight.detach()
+            optimizer.zero_grad()
+            ((x @ weight) ** 2).sum().backward()
+            optimizer.step()
+            return before.T * 3
+
+        function = tg.compile(step) if compiled else step
+        runs.append([function(tg.Tensor(Z)).numpy() for _ in range(3)])
+    np.testing.assert_array_equal(*runs)
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_masks_keep_infinities_and_nan(size: int) -> None:
+    """0 * inf is NaN, NaN > 0 is false, and -0.0 stays: masks of numbers change none of that."""
+    x = np.resize([np.nan, np.inf, -1.0, 2.0, 0.0], size).astype(np.float32)
+    w = np.resize([-1.0, np.inf, np.inf, -np.inf, np.nan, -0.0, 3.0], size).astype(np.float32)
+
+    def step(x: Any, w: Any) -> Any:
+        y = tg.relu(x)
+        (g,) = tg.grad((y * w).sum(), [x], create_graph=True)
+        return y.detach(), g.detach(), *tg.grad((g * w).sum(), [w])
+
+    with np.errstate(all="ignore"):  # eagerly NumPy warns
+        assert_same(step, tg.Tensor(x, requires_grad=True), tg.Tensor(w, requires_grad=True))
+
+
+def test_lists_of_arrays_are_told_apart() -> None:
+    """The short way in looks at each array of a list, and at the list."""
+    compiled = tg.compile(lambda pair, scale: (tg.Tensor(pair[0]) * scale[0][0] + pair[1]).detach())
+    a, b, scale = np.ones(3), np.arange(3.0), [(np.array([2.0]),)]
+    calls: list[tuple[Any, Any, int]] = [
+        ([a, b], scale, 1),
+        ([b, a], scale, 1),
+        ([a.astype(np.float32), b], scale, 2),
+        ([np.ones((2, 3)), b], scale, 3),
+        ((a, b), scale, 4),
+        ([a, b], ((np.array([2.0]),),), 5),
+        ([np.ones(6)[::2], b], scale, 6),
+        ([a, b], scale, 6),
+    ]
+    for pair, scale_, functions in calls:
+        np.testing.assert_array_equal(compiled(pair, scale_).numpy(), pair[0] * 2 + pair[1])
+        assert compiled.functions == functions
+    with pytest.raises(IndexError):
+        compiled([a], scale)
+
+
+def test_numpys_warnings_are_off_inside_and_as_they_were_outside() -> None:
+    compiled = tg.compile(lambda x: tg.log(x))
+    x = np.array([-1.0, 0.0, 1.0])
+    compiled(np.ones(3))
+    with np.errstate(all="warn"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            np.testing.assert_array_equal(compiled(x).numpy(), [np.nan, -np.inf, 0.0])
+        assert set(np.geterr().values()) == {"warn"}
+        with pytest.raises(RuntimeWarning):
+            np.log(x)
+
+
+def test_gradients_and_views_of_them_that_are_given_up_leave_no_memory_behind() -> None:
+    net = tg.nn.MLP([3, 4, 2], rng=0)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        for p in net.parameters():
+            p.grad = None
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        return loss
+
+    x = RNG.normal(size=(5, 3))
+    step(x)
+    memory = step.last.pool[0]
+    first = [id(g) for g in memory.gradients]
+    step(x)
+    assert [id(g) for g in memory.gradients] == first, "memory is used again"
+    view = net.fc1.weight.grad[1:].T
+    before = view.copy()
+    step(2 * x)
+    np.testing.assert_array_equal(view, before)
+    assert not np.array_equal(net.fc1.weight.grad[1:].T, before)
+    changed = [i for i, g in enumerate(memory.gradients) if id(g) != first[i]]
+    assert len(changed) == 1
+    del view
+    kept = net.fc1.weight.grad
+    step(x)
+    assert [id(g) for g in memory.gradients] == first, "the first one is free again"
+    assert kept is not net.fc1.weight.grad
