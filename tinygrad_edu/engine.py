@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FREED = (
     "backward: this graph was already swept and freed. Use retain_graph=True on the first call to sweep twice (or to "
-    "draw what was swept)."
+    "draw what was swept). A sweep that failed has freed what it had visited."
 )
 UNUSED = "grad: the outputs do not depend on input {}; allow_unused=True returns None for it"
 
@@ -70,7 +70,7 @@ def sweep(
     `watch(node, parent, contribution, total)` is told of each edge in turn: what a Node sends back to one of its
     parents, and what that parent has received by now.
 
-    The graph is freed when the sweep has come to its end: an error on the way leaves it as it was.
+    The graph is freed on the way, unless `retain_graph`: what a Node has held is gone as soon as it has been visited.
     """
     wanted: Collection[Node] = ()
     useful: set[Node] | None = None
@@ -79,7 +79,6 @@ def sweep(
         useful = leading_to(wanted, [node for node, _ in roots], allow_unused)
     found: dict[Node, Any] = {}  # gradients of intermediate results that are wanted or retained
     pending: dict[Node, Any] = {}  # gradients that are still being added up
-    swept: list[Node] = []
     queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
     waiting: Node | None = None  # one Node more, outside of the queue: a chain needs no queue
     for node, cotangent in roots:
@@ -156,7 +155,8 @@ def sweep(
             if watch is not None:
                 watch(node, parent, c, pending[parent])
             c = None  # now only `pending` holds it
-        swept.append(node)
+        if not retain_graph:  # so that the next gradients find memory that has just been used
+            node.args = node.parents = None
 
     values = earlier = None  # they would count as holders of what is left in `pending`: the gradients of leaves
     for node in pending:
@@ -167,9 +167,6 @@ def sweep(
         # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
         if not create_graph and (type(g) is not ndarray or g.base is not None or getrefcount(g) > OWNED):
             pending[node] = np.array(g)
-    if not retain_graph:
-        for node in swept:
-            node.args = node.parents = None
     return {**pending, **found} if found else pending
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_edu import sums
 from tinygrad_edu.op import Notation, Op, distinct, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, as_rows, axes_of, axis_problem, count, from_rows, kept, spread
+from tinygrad_edu.record import apply
 from tinygrad_edu.sums import Repeated, add_up
 
 __all__ = [
@@ -80,7 +81,7 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     return _add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-sums.recorded = sum
+sums.recorded = lambda g, axes: apply(sum, (g,), {"axis": axes, "keepdims": False})
 
 
 @operation(
