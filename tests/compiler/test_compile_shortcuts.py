@@ -162,3 +162,67 @@ def test_gradients_and_views_of_them_that_are_given_up_leave_no_memory_behind() 
     step(x)
     assert [id(g) for g in memory.gradients] == first, "the first one is free again"
     assert kept is not net.fc1.weight.grad
+
+
+def test_the_sum_of_a_chain_is_numpys_to_the_last_bit() -> None:
+    """Blocks are the halves of halves that NumPy adds up; arguments may be called as the block's own rows."""
+    for size in (300_000, 1_000_000, 2**19 + 5):
+        for shape in ((size,), (2, size // 2)):
+            x = np.resize(RNG.normal(size=10_007).astype(np.float32), shape)
+
+            def step(t1: Any, total: Any) -> Any:
+                u = tg.tanh(tg.Tensor(t1) * total + t1)
+                return u.sum(), tg.exp(-u), u.mean()
+
+            compiled = assert_same(step, x, 2 * x, times=2)
+            assert "total_ = np.add.reduce(" in compiled.source
+
+
+def test_a_sum_that_the_rest_of_a_chain_needs() -> None:
+    x = RNG.normal(size=300_000)
+
+    def step(x: Any) -> Any:
+        u = tg.exp(-tg.tanh(tg.Tensor(x) * 2))
+        v = tg.sqrt(tg.exp(u / u.sum()) + 1) * 2
+        return v.sum(), v.max()
+
+    compiled = assert_same(step, x)
+    assert compiled.source.count("= in_blocks(") == 2
+    sizes = compiled.last.plan.sizes
+    assert sum(sizes) < 2.3 * x.nbytes, "u and v, whose largest number is asked for; the rest are rows of blocks"
+
+
+def test_signs_that_cancel() -> None:
+    """-x x and its derivative, signed zeros included; whole numbers without a sign are left alone."""
+    x = np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan])
+    w = np.array([1.0, -1.0, -0.0, 0.0, 2.0, 3.0, 4.0])
+
+    def step(x: Any) -> Any:
+        y = -x * x
+        (g,) = tg.grad((y * w).sum(), [x])
+        return y.detach(), g, 1 / g, 1 / (w - g), (-x - x).detach()
+
+    with np.errstate(all="ignore"):
+        compiled = assert_same(step, tg.Tensor(x, requires_grad=True))
+    assert compiled.source.count("np.negative") == 3, "-x, g (which is divided by), and the last result"
+
+    whole, signed = np.array([1, 2, 255], np.uint8), np.array([3, -4, 5], np.int16)
+    assert_same(lambda a, b: (a + -tg.Tensor(b), -tg.Tensor(b) * a), signed, whole)
+
+
+def test_a_negative_of_a_parameter_before_its_update() -> None:
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(np.array([1.0, 2.0, 3.0]))
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            negative, square = -weight.detach(), weight.detach() * x
+            optimizer.zero_grad()
+            (weight**2 * x).sum().backward()
+            optimizer.step()
+            return x + negative, -x * weight.detach(), square
+
+        function = tg.compile(step) if compiled else step
+        runs.append([[y.numpy() for y in function(tg.Tensor(np.arange(3.0)))] for _ in range(3)])
+    np.testing.assert_array_equal(*runs)

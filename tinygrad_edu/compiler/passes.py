@@ -119,7 +119,10 @@ def _key(equation: Equation, versions: dict[Any, int], renaming: Renaming) -> An
             return x, versions.get(renaming.memory(x), 0)
         return type(x).__name__, x
 
-    key = (equation.op, tuple(plain(x) for x in equation.operands), _frozen(equation.params, plain))
+    operands: Any = tuple(plain(x) for x in equation.operands)
+    if equation.op in (OPS["add"], OPS["multiply"]):  # a b is b a, to the last bit
+        operands = frozenset(operands), len(set(operands)), np.asarray(equation.target.value).strides
+    key = (equation.op, operands, _frozen(equation.params, plain))
     try:
         hash(key)
     except TypeError:
@@ -160,18 +163,40 @@ def without_dead(equations: list[Equation], wanted: Iterable[Variable]) -> list[
     return found[::-1]
 
 
-def without_signs(equations: list[Equation]) -> None:
-    """a + (-b) as a - b, and a - (-b) as a + b, which is exact: the negative is then dead, if nobody else needs it."""
-    negatives = {e.target: e.operands[0] for e in equations if e.op is OPS["negative"]}
+def without_signs(equations: list[Equation]) -> list[Equation]:
+    """a + (-b) as a - b, a - (-b) as a + b, a (-b) as -(a b) where a b is known, and (-a) - a as -(a + a).
+
+    All of that is exact.  A negative is dead then, if nobody else needs it.
+    """
+    negatives: dict[Any, Any] = {}  # -x -> x
+    products: dict[Any, Variable] = {}
+    found = []
     for equation in equations:
-        name, operands = equation.op.name, equation.operands
-        if ufunc_of(equation.op) is None or name not in ("add", "subtract"):
-            continue
-        a, b = operands
-        if b in negatives and negatives[b].shape == b.shape and isinstance(a, Variable):
+        (a, b), target = (*equation.operands, None, None)[:2], equation.target
+        name = equation.op.name if ufunc_of(equation.op) is not None and target.dtype.kind == "f" else ""
+        if name == "multiply":
+            turned = [(negatives[a], b)] if a in negatives else [(a, negatives[b])] if b in negatives else []
+            known = next((products[pair] for pair in map(frozenset, turned) if pair in products), None)
+            if known is not None and known.dtype == target.dtype:
+                equation.op, equation.operands = OPS["negative"], (known,)
+            else:
+                products[frozenset([a, b])] = target
+        elif name in ("add", "subtract") and b in negatives and isinstance(a, Variable):
             equation.op, equation.operands = OPS["subtract" if name == "add" else "add"], (a, negatives[b])
         elif name == "add" and a in negatives and isinstance(b, Variable):
             equation.op, equation.operands = OPS["subtract"], (b, negatives[a])
+        if name and equation.op is OPS["subtract"] and negatives.get(equation.operands[0]) is equation.operands[1]:
+            x: Any = equation.operands[1]
+            twice = Variable(f"{x.name}_twice", "result", x.value + x.value)
+            found.append(_beside(equation, twice, OPS["add"], (x, x), {}))
+            equation.op, equation.operands = OPS["negative"], (twice,)
+        if equation.op is OPS["negative"] and target.dtype.kind == "f":
+            negatives[target] = equation.operands[0]
+        if equation.op.writes:  # what is known was computed from what stood there before
+            negatives.clear()
+            products.clear()
+        found.append(equation)
+    return found
 
 
 def without_copies(equations: list[Equation]) -> None:
@@ -212,7 +237,7 @@ def with_float_masks(equations: list[Equation]) -> list[Equation]:
             key = x, target.dtype
             if key not in masks:
                 masks[key] = Variable(f"{x.name}_{target.dtype.name}", "result", x.value.astype(target.dtype))
-                found.append(_beside(equation, masks[key], OPS["astype"], x, {"dtype": target.dtype}))
+                found.append(_beside(equation, masks[key], OPS["astype"], (x,), {"dtype": target.dtype}))
             operands = [*equation.operands]
             operands[i] = masks[key]
             equation.operands = tuple(operands)
@@ -246,7 +271,7 @@ def without_turned_products(equations: list[Equation], wanted: Iterable[Variable
             operands = []
             for x in reversed(equation.operands):
                 operands.append(Variable(f"{x.name}_T", "result", x.value.T))
-                found.append(_beside(equation, operands[-1], OPS["transpose"], x, {"axes": None}))
+                found.append(_beside(equation, operands[-1], OPS["transpose"], (x,), {"axes": None}))
             equation.target, equation.operands = turn.target, tuple(operands)
             equation.target.value, equation.target.equation = np.ascontiguousarray(turn.target.value), equation
             gone.add(turn)
@@ -255,7 +280,9 @@ def without_turned_products(equations: list[Equation], wanted: Iterable[Variable
     return found
 
 
-def _beside(equation: Equation, target: Variable, op: Any, x: Variable, params: dict[str, Any]) -> Equation:
-    """Another equation, target = op(x), at the place of this one."""
-    target.equation = Equation(target, op, (x,), params, equation.call, equation.of, False, equation.where)
+def _beside(
+    equation: Equation, target: Variable, op: Any, operands: tuple[Any, ...], params: dict[str, Any]
+) -> Equation:
+    """Another equation, target = op(operands), at the place of this one."""
+    target.equation = Equation(target, op, operands, params, equation.call, equation.of, False, equation.where)
     return target.equation

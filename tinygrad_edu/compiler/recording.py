@@ -176,7 +176,7 @@ def _compiled(
             if isinstance(x, Variable) and x.kind == "constant" and x.equation is None and x not in listing.inputs:
                 constants.add(x)
     equations = simplified(equations, renaming, constants)
-    without_signs(equations)
+    equations = without_signs(equations)
     without_copies(equations)
     tree = mapped(trace.results, lambda x: Result(renaming(x.variable), x.tensor) if isinstance(x, Result) else x)
     results = [x.variable for x in _results(tree)]
