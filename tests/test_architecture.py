@@ -18,7 +18,7 @@ STANDARD = sys.stdlib_module_names
 
 # Who may import whom: only what stands in the same line or in one further up.
 LAYERS = [
-    {"errors", "porting", "memory", "modes", "anomaly", "record", "edits", "engine", "manual"},
+    {"errors", "porting", "memory", "sums", "modes", "anomaly", "record", "edits", "engine", "manual"},
     {"op"},
     {"ops"},
     {"methods"},
