@@ -22,7 +22,7 @@ from tinygrad_edu.edits import check_unedited
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.record import FLOATS, Node, Value, ancestors, leaf, ndarray, plain, tensor_of
-from tinygrad_edu.sums import ROWS, Repeated, add_up
+from tinygrad_edu.sums import Repeated, add_up, sum_of_rows
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
@@ -136,7 +136,7 @@ def sweep(
             if kind is ndarray:
                 shape = arg.shape
                 if c.shape != shape:  # first the common case, a bias
-                    c = add_up(c, ROWS) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
+                    c = sum_of_rows(c) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
                 if c.dtype is not arg.dtype:
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
