@@ -119,7 +119,7 @@ def sweep(
         op = node.op
         params = node.params
         # (The sum of tuples takes a third of the time of (g, node.value, *args).)
-        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args  # noqa: RUF005
+        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args
         for parent, arg, rule in zip(node.parents, args, op.vjps):
             if parent is None or not parent.needs_grad or rule is None:
                 continue
