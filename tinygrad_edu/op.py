@@ -244,8 +244,8 @@ class Op(Generic[P]):
             NUMPY.known[function] = self
 
     def __call__(self, *inputs: P.args, **params: P.kwargs) -> Any:
-        if len(inputs) == self.arity and not params and self.defaults is None:
-            return apply(self, inputs)
+        if len(inputs) == self.arity and not params and not self.required:  # the usual calls need no binding
+            return apply(self, inputs, self.defaults and dict(self.defaults))
         return apply(self, *self.bind(inputs, params))
 
     def bind(self, inputs: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:

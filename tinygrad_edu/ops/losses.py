@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
-from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
+from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax, zero_beside
 from tinygrad_edu.ops.shaping import moveaxis
 from tinygrad_edu.record import Value, apply
 from tinygrad_edu.sums import ones
@@ -316,7 +316,7 @@ def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction 
 
 def check_equal(name: str, prediction: Any, target: Any) -> None:
     """Predictions and targets of one shape: (n, 1) against (n,) would silently broadcast to (n, n)."""
-    if np.shape(prediction) != np.shape(target):
+    if prediction.shape != target.shape:
         raise ShapeError(
             f"{name}: prediction {np.shape(prediction)} against target {np.shape(target)}: the shapes must be equal; "
             "reshape one of them"
@@ -394,9 +394,10 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 )
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
     check_equal("binary_cross_entropy_with_logits", logits, target)
+    zero = zero_beside(logits)
     e = np.exp(-np.abs(logits))  # at most 1
-    losses = np.maximum(logits, 0) - logits * target + np.log1p(e)
-    p = np.exp(np.minimum(logits, 0)) / (1 + e)  # the sigmoid, from what is known already
+    losses = np.maximum(logits, zero) - logits * target + np.log1p(e)
+    p = np.exp(np.minimum(logits, zero)) / (1 + e)  # the sigmoid, from what is known already
     return reduced(losses, reduction), p - target
 
 
@@ -415,7 +416,7 @@ def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Tensor([1000.0, -1000.0]), [0.0, 0.0])
     Tensor(500.)
     """
-    return _bce_logits(as_array(logits), as_array(target), reduction=reduction)
+    return apply(_bce_logits, (as_array(logits), as_array(target)), {"reduction": reduction})
 
 
 # --------------------------------------------------------------------- distributions: Kullback-Leibler
