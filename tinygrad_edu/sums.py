@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-recorded: Any = None  # set by ops/reductions.py: the operation that sums Tensors
+recorded: Any = None  # set by ops/reductions.py when it is loaded: the operation that sums Tensors
 QUICK = (np.dtype(np.float32), np.dtype(np.float64))  # what BLAS knows
 _add: Any = np.add
 
@@ -40,7 +40,9 @@ def add_up(g: Any, axes: Repeated) -> Any:
     """What an array that was repeated along `axes` receives."""
     if is_product(g, axes):
         return sum_of_rows(g)
-    return _add.reduce(g, axes) if isinstance(g, np.ndarray | np.generic) else recorded(g, axes)
+    if recorded is None or isinstance(g, np.ndarray | np.generic):
+        return _add.reduce(g, axes)  # of a Tensor it comes to the same operation, by a longer way
+    return recorded(g, axes)
 
 
 def is_product(g: Any, axes: Any) -> bool:
