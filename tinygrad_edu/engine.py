@@ -125,8 +125,9 @@ def sweep(
                 continue
             if useful is not None and parent not in useful:
                 continue
-            earlier = pending.get(parent)
-            if earlier is not None:
+            earlier = None
+            if parent in pending:
+                earlier = pending[parent]
                 in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
                 if in_place and op.into is not None and watch is None:
                     op.into(earlier, g, **(params or {}))  # a part of a tensor: added where it belongs
