@@ -551,8 +551,6 @@ def test_an_edit_refuses_a_sweep_that_reads_the_edited_value(early: bool) -> Non
 
 def test_arrays_are_freed_while_the_sweep_goes_on() -> None:
     """When a rule is asked for its gradient, what lies behind it in the sweep is gone already."""
-    import weakref
-
     alive: list[bool] = []
     x = leaf(np.ones(3))
     y = tg.exp(x)

@@ -22,7 +22,7 @@ from tinygrad_edu.edits import check_unedited
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.record import FLOATS, Node, Value, ancestors, leaf, ndarray, plain, tensor_of
-from tinygrad_edu.sums import ROWS, Repeated, add_up
+from tinygrad_edu.sums import Repeated, add_up, sum_of_rows
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
@@ -119,14 +119,15 @@ def sweep(
         op = node.op
         params = node.params
         # (The sum of tuples takes a third of the time of (g, node.value, *args).)
-        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args  # noqa: RUF005
+        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args
         for parent, arg, rule in zip(node.parents, args, op.vjps):
             if parent is None or not parent.needs_grad or rule is None:
                 continue
             if useful is not None and parent not in useful:
                 continue
-            earlier = pending.get(parent)
-            if earlier is not None:
+            earlier = None
+            if parent in pending:
+                earlier = pending[parent]
                 in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
                 if in_place and op.into is not None and watch is None:
                     op.into(earlier, g, **(params or {}))  # a part of a tensor: added where it belongs
@@ -136,7 +137,7 @@ def sweep(
             if kind is ndarray:
                 shape = arg.shape
                 if c.shape != shape:  # first the common case, a bias
-                    c = add_up(c, ROWS) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
+                    c = sum_of_rows(c) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
                 if c.dtype is not arg.dtype:
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype

@@ -116,7 +116,7 @@ def dot(a: Operand, b: Operand) -> Any:
     >>> tg.dot(tg.Tensor([1.0, 2.0]), tg.Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    m, n = np.ndim(a), np.ndim(b)
+    m, n = (x.ndim if hasattr(x, "ndim") else np.ndim(x) for x in (a, b))
     if m == 0 or n == 0:
         return multiply(a, b)
     return matmul(a, b) if n < 3 or m == 1 else tensordot(a, b, axes=(-1, -2))

@@ -48,7 +48,7 @@ def share(g: Any, count: int, reduction: str) -> Any:
     """What each of `count` losses receives of the gradient `g` of the reduced one."""
     if reduction != "mean":
         return g
-    return (g.astype(np.float32) if g.dtype == HALF else g) / count
+    return (g.astype(np.float32) if g.dtype is HALF else g) / (count or 1)
 
 
 # ------------------------------------------------------------------------------- classes: cross-entropy
@@ -162,9 +162,9 @@ def _expected(scores: Any, targets: Any) -> Any:
 
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
-    if reduction == "mean":
-        return share(g, math.prod(scores.shape[:-1]) or 1, reduction)
-    return g.reshape((*g.shape, 1)) if reduction == "none" else g
+    if reduction == "none":
+        return g.reshape((*g.shape, 1))
+    return share(g, len(scores) if scores.ndim == 2 else math.prod(scores.shape[:-1]), reduction)
 
 
 def _error(p: Any, targets: Any) -> Any:
@@ -197,20 +197,28 @@ def _error(p: Any, targets: Any) -> Any:
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes(logits, targets)
     shape = logits.shape
-    classes = shape[-1]
-    z = logits if len(shape) == 2 else logits.reshape(-1, classes)
+    if len(shape) != 2:  # rows of any number of axes, or one alone
+        rows, by_row = logits.reshape(-1, shape[-1]), targets.reshape(-1, *targets.shape[len(shape) - 1 :])
+        losses, error = _of_rows(rows, by_row)
+        return reduced(losses.reshape(shape[:-1]), reduction), error.reshape(shape)
+    losses, error = _of_rows(logits, targets)
+    return reduced(losses, reduction), error
+
+
+def _of_rows(z: Any, targets: Any) -> tuple[Any, Any]:
+    """The loss of each row of logits, and p sum(t) - t."""
+    classes = z.shape[1]
     shifted = z - largest(z)  # from here on as `softmax`, to the last bit
     p = np.exp(shifted, order="C")
     total = p.dot(ones(classes, p.dtype))
     p /= total.reshape(-1, 1)
     losses = np.log(total)
     if _is_labels(targets):
-        own = starts(z.size, classes) + targets.reshape(-1)
+        own = starts(z.size, classes) + targets
         losses -= shifted.take(own)
         p.put(own, p.take(own) - 1)  # p - t, in place
-        return reduced(losses.reshape(shape[:-1]), reduction), p.reshape(shape)
-    losses = np.add.reduce(targets, axis=-1) * losses.reshape(shape[:-1])
-    return reduced(losses - _expected(shifted.reshape(shape), targets), reduction), _error(p.reshape(shape), targets)
+        return losses, p
+    return np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets), _error(p, targets)
 
 
 @public(_cross_entropy)
