@@ -178,7 +178,7 @@ def _transposed_product(x: Any, g: Any, size: int) -> Any:
     """x^T g, a matrix of this size."""
     if x.ndim != 2:
         x, g = _flat(x), _flat(g)
-    return x.T.dot(g) if size < SMALL else x.T @ g
+    return x.T.dot(g) if size < SMALL and type(x) is type(g) else x.T @ g  # an array has no dot for a Tensor
 
 
 def _flat(x: Any) -> Any:
