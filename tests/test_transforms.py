@@ -410,7 +410,7 @@ def test_mistakes_are_named(mistake: Any, kind: Any, message: str) -> None:
 
 
 def test_second_derivatives_of_a_layer_on_plain_data() -> None:
-    """x^T g with x an array and g a Tensor, for small products and large ones: the Hessian of |x w + b|^2 is 2 x^T x."""
+    """x^T g with x an array and g a Tensor, small and large: the Hessian of |x w + b|^2 is 2 x^T x."""
     for samples, features in ((4, 3), (200, 150)):
         x = np.random.default_rng(0).normal(size=(samples, features))
         w, b, v = np.zeros((features, 2)), np.zeros(2), np.random.default_rng(1).normal(size=(features, 2))

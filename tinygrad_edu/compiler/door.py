@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
     function: Any
     sizes: list[int]  # of the slots, in bytes
-    pieces: list[Piece]  # views of them
+    pieces: list[Piece | np.ndarray]  # views of them, and scratch that somebody else has
     gradients: list[Piece]  # and of large results: each with memory of its own
 
 
@@ -58,7 +58,7 @@ class Memory:
         self.gradients = [_fresh(piece) for piece in plan.gradients]
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
         # Scratch is the function's defaults: that is quicker than to hand it over at each call.
-        scratch = tuple([laid_out(self.slots[piece.slot], piece) for piece in plan.pieces])
+        scratch = tuple([laid_out(self.slots[x.slot], x) if isinstance(x, Piece) else x for x in plan.pieces])
         f = plan.function
         self.step = types.FunctionType(f.__code__, f.__globals__, f.__name__, scratch)
         # NumPy's warnings are off in this context: entering it takes a twentieth of the time of `np.errstate`.

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_edu.compiler.door import Door
 from tinygrad_edu.compiler.listing import Listing, Renaming, Result, leaves_of, mapped, reads
 from tinygrad_edu.compiler.lowering import lowered
+from tinygrad_edu.compiler.parts import assembled
 from tinygrad_edu.compiler.passes import (
     simplified,
     with_float_masks,
@@ -181,7 +182,7 @@ def _compiled(
     tree = mapped(trace.results, lambda x: Result(renaming(x.variable), x.tensor) if isinstance(x, Result) else x)
     results = [x.variable for x in _results(tree)]
     equations = without_dead(without_turned_products(equations, results), results)
-    equations = with_float_masks(equations)
+    equations = with_float_masks(assembled(equations, results))
     used = {x for e in equations for x in reads(e)} | set(results)
     inputs = [x for x, o in listing.inputs.items() if x in used and x not in constants]
     source = Source(equations, constants, inputs, results, kept, accumulated, origin, renaming)

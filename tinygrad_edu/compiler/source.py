@@ -12,6 +12,7 @@ from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, or
 from tinygrad_edu.compiler.chains import write_chain
 from tinygrad_edu.compiler.listing import Renaming, mapped, variables_in
 from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
+from tinygrad_edu.compiler.parts import ASSEMBLE
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
@@ -61,7 +62,7 @@ class Source(Words):
         self.inputs, self.renaming = inputs, renaming
         self.lines: list[str] = []
         self.wheres: list[str] = []  # the user's line, for each of `lines`
-        self.pieces: dict[str, Piece] = {}  # views of scratch, by name
+        self.pieces: dict[str, Piece | np.ndarray] = {}  # views of scratch, or an optimiser's own, by name
         self.gradient_buffers: dict[str, tuple[Node | None, Variable]] = {}  # and large results
         self.delivered: dict[Node, str] = {}  # the name of each leaf's gradient at the end
         self.scratch = Scratch()
@@ -185,6 +186,8 @@ class Source(Words):
         elif op is ROW_SUMS:
             x = e.operands[0]
             self.out(e, f"{self.text(x)}.dot({self.ones(x.shape[1], x.dtype)}", [])
+        elif op is ASSEMBLE:
+            self.assemble(e)
         elif op is TAKE_ONE:
             p, places = e.operands
             name = self.taken_over(e, p) or self.copy(e)
@@ -234,7 +237,10 @@ class Source(Words):
         if op.name == "detach":
             return texts[0]
         if op.name == "getitem" and not any(isinstance(x, Variable) for x in variables_in(params)):
-            return f"{texts[0]}[{self.literal(params['index'])}]"
+            index = params["index"]
+            return (
+                f"{texts[0]}[{', '.join(self.place(x) for x in (index if type(index) is tuple else (index,))) or '()'}]"
+            )
         if op is LARGEST:
             return f"{texts[0]}.take({texts[0]}.argmax(1) + {self.starts(*operands[0].shape)})"
         if op is PICK:
@@ -253,6 +259,28 @@ class Source(Words):
         x = self.text(e.operands[0])
         self.line(f"{name}[...] = {x}" if has_memory else f"{name} = np.array({x}, {self.literal(e.target.dtype)})")
         return name
+
+    def assemble(self, e: Equation) -> None:
+        """Each part to its place (plus 0, as in a sum: that makes 0 of -0)."""
+        name, has_memory = self.memory(e)
+        if not has_memory:
+            self.line(f"{name} = np.zeros({e.target.shape}, {self.literal(e.target.dtype)})")
+        elif not e.params["whole"]:
+            self.line(f"{name}[...] = 0")
+        for part, place in zip(e.operands, e.params["places"]):
+            texts = [self.place(x) for x in (place if isinstance(place, tuple) else (place,))]
+            where = f"{name}[{', '.join(texts) or '()'}]"
+            if isinstance(part.value, np.ndarray) and part.value.ndim:
+                self.line(f"np.add({self.text(part)}, {self.number(0.0, part)}, out={where})")
+            else:
+                self.line(f"{where} = {self.text(part)} + 0")
+
+    def place(self, x: Any) -> str:
+        """A number or a slice of an index."""
+        if not isinstance(x, slice):
+            return self.literal(x)
+        start, stop, step = ("" if part is None else self.literal(part) for part in (x.start, x.stop, x.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
 
     def axis(self, e: Equation) -> str:
         axis, keepdims = e.params["axis"], e.params["keepdims"]

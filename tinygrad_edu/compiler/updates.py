@@ -6,6 +6,7 @@ each call.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -91,13 +92,16 @@ def write_update(source: Source, e: Equation) -> None:
     if value.size == 0:
         return
     update = _update_of(optimizer)
-    rows = ["s"] if update is None else [word for word in ("s", "d") if f"{{{word}}}" in str(update.lines)]
-    blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
-    scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
     if update is None:
         source.foreign = True
-        source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
+        source.line(f"{name}.update({i}, {p}, {g}, {name}.scratch[{i}])")
         return
+    blocks = value.size >= LARGE and value.flags.c_contiguous
+    scratch = {}
+    for word in ("s", "d"):
+        if f"{{{word}}}" in str(update.lines):
+            own = optimizer.scratch[i] if word == "s" else None
+            scratch[word] = _row(source, f"{word}_for_{p}", value, blocks, own)
     source.line(f"# {p}: {update.equation}")
     for helper in (velocity, corrected):
         if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
@@ -134,12 +138,15 @@ def write_update(source: Source, e: Equation) -> None:
     source.line(f"{call}({function}, {', '.join(parts)})")
 
 
-def _row(source: Source, name: str, value: np.ndarray, block: bool) -> str:
-    """Scratch for an update, as large as the parameter or as a block of it."""
-    slot = source.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
-    source.scratch.busy_rows.append(slot)
-    source.fixed.add(name)
+def _row(source: Source, name: str, value: np.ndarray, block: bool, own: np.ndarray | None) -> str:
+    """Scratch for an update, as large as the parameter or as a block of it: the optimiser's own, if that fits."""
     shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
+    source.fixed.add(name)
+    if own is not None and own.shape == shape:
+        source.pieces[name] = own
+        return name
+    slot = source.scratch.take(math.prod(shape) * value.itemsize)
+    source.scratch.busy_rows.append(slot)
     source.pieces[name] = Piece(slot, shape, value.dtype, order)
     return name
 
