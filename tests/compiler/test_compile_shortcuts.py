@@ -226,3 +226,68 @@ def test_a_negative_of_a_parameter_before_its_update() -> None:
         function = tg.compile(step) if compiled else step
         runs.append([[y.numpy() for y in function(tg.Tensor(np.arange(3.0)))] for _ in range(3)])
     np.testing.assert_array_equal(*runs)
+
+
+PLACES: dict[str, tuple[list[Any], bool]] = {  # and whether something is filled with 0 first
+    "all columns": ([np.s_[:, :2], np.s_[:, 2:5], np.s_[:, 5:]], False),
+    "some columns": ([np.s_[:, :2], np.s_[:, 4:5]], True),
+    "every other": ([np.s_[:, ::2], np.s_[..., 1::2]], False),
+    "rows": ([0, np.s_[1:4], 4, -1], False),
+    "numbers": ([(0, 0), (5, 5), (slice(1, 5), 0), (0, None, slice(1, 3))], True),
+    "overlapping": ([np.s_[:, :4], np.s_[:, 3:]], True),
+    "by arrays": ([np.array([0, 0, 1]), np.s_[3:]], True),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_gradients_of_parts_are_put_side_by_side(name: str) -> None:
+    places, filled = PLACES[name]
+    weights = [RNG.normal(size=np.shape(np.zeros((6, 6))[place])) for place in places]
+    weights[0] = weights[0] * 0.0 * np.sign(weights[0])  # zeros of both signs
+
+    def step(x: Any) -> Any:
+        y = x * 1.5
+        loss = sum(((tg.exp(y[place]) * w).sum() for place, w in zip(places, weights)), 0.0)
+        (g,) = tg.grad(loss, [y])
+        return loss.detach(), g, 1 / g
+
+    with np.errstate(all="ignore"):  # 1 / g tells 0 from -0
+        source = assert_same(step, tg.Tensor(RNG.normal(size=(6, 6)), requires_grad=True)).source
+    assert ("scatter_add(" in source) == (name == "by arrays")
+    assert ("[...] = 0" in source or "np.zeros(" in source) == filled
+
+
+def test_the_part_of_a_parameter_before_its_update() -> None:
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(np.arange(4.0))
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            left = tg.scatter_add(weight.detach()[:2], index=slice(0, 2), shape=(4,))
+            optimizer.zero_grad()
+            (weight * x).sum().backward()
+            optimizer.step()
+            return left + tg.scatter_add(weight.detach()[2:], index=slice(2, 4), shape=(4,))
+
+        function = tg.compile(step) if compiled else step
+        runs.append([function(tg.Tensor(np.ones(4))).numpy() for _ in range(3)])
+    np.testing.assert_array_equal(*runs)
+
+
+def test_an_update_needs_no_scratch_of_its_own() -> None:
+    """The optimiser has some already, as large as the parameter or as a block of it."""
+    for size in (30, 700):
+        net = tg.nn.Linear(size, size, rng=0)
+        for optimizer in (tg.optim.SGD(net.parameters(), 0.1, momentum=0.9), tg.optim.Adam(net.parameters())):
+
+            @tg.compile
+            def step(x: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+                optimizer.zero_grad()
+                loss = (net(x) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            step(np.ones((2, size)))
+            assert sum(step.last.plan.sizes) < net.weight.data.nbytes

@@ -263,9 +263,11 @@ class Source(Words):
     def assemble(self, e: Equation) -> None:
         """Each part to its place (plus 0, as in a sum: that makes 0 of -0)."""
         name, has_memory = self.memory(e)
+        whole = e.params["whole"]
         if not has_memory:
-            self.line(f"{name} = np.zeros({e.target.shape}, {self.literal(e.target.dtype)})")
-        elif not e.params["whole"]:
+            made = "empty" if whole else "zeros"
+            self.line(f"{name} = np.{made}({e.target.shape}, {self.literal(e.target.dtype)})")
+        elif not whole:
             self.line(f"{name}[...] = 0")
         for part, place in zip(e.operands, e.params["places"]):
             texts = [self.place(x) for x in (place if isinstance(place, tuple) else (place,))]
