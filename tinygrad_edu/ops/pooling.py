@@ -141,6 +141,8 @@ def max_pool2d_winners(
     images = np.arange(0, x.size, math.prod(x.shape[2:])).reshape(*x.shape[:2], 1, 1)
     winners = images + firsts
     winners += offsets
+    if any(padding) or ceil_mode:  # if y has been edited, nothing is equal, and the last element may lie outside
+        np.clip(winners, 0, x.size - 1, out=winners)
     return winners
 
 
