@@ -48,44 +48,26 @@ Operand = Any  # a Tensor, an array or a number
 BLOCK = 1 << 19  # bytes of columns at a time: what a core's cache holds
 
 
-def _is_itself(x: Any, places: Any) -> bool:
-    """Does a window of one element stand at every place?  Then there is nothing to copy."""
-    return x.shape[2:] == tuple(places) and x.flags.c_contiguous
-
-
-def _columns(
-    x: Any, kernel: Pair, stride: Pair, dilation: Pair, places: Pair, groups: int, ones: bool = False
-) -> Iterator[tuple[slice, Any]]:
-    """The windows of padded images as matrices (samples, groups, elements of a window, places), some samples at a time.
+def _columns(windows: Any, groups: int, ones: bool = False) -> Iterator[tuple[slice, Any]]:
+    """The windows as matrices (samples, groups, elements of a window, places), some samples at a time.
 
     With a last row of ones, if wanted: what it is multiplied with is added everywhere, as a bias is.
     Each block lies in the memory of the one before: fresh memory would cost more than the copying.
     """
-    (n, channels, height, _), (down, across), (_, wide) = x.shape, kernel, places
-    c = channels // groups
-    if _is_itself(x, places) and not ones:
-        yield slice(0, n), x.reshape(n, groups, c, math.prod(places))
+    n, c, *sizes = windows.shape
+    c //= groups
+    rows, places = c * math.prod(sizes[:2]), math.prod(sizes[2:])
+    if windows.flags.c_contiguous and not ones:  # a window of one element: there is nothing to copy
+        yield slice(0, n), windows.reshape(n, groups, rows, places)
         return
-    rows = c * down * across
-    some = max(1, min(n, BLOCK // max(1, groups * rows * math.prod(places) * x.itemsize)))
-    memory = np.empty((some, groups, rows + ones, math.prod(places)), x.dtype)
+    some = max(1, BLOCK // max(1, groups * rows * places * windows.itemsize))
+    memory = np.empty((min(some, n), groups, rows + ones, places), windows.dtype)
     memory[:, :, rows:] = 1
-    inside = memory[:, :, :rows].reshape(some, groups, c, *kernel, *places)  # a view
-    # First what the elements of a window's top row see, wherever it stands; what the others see lies further down in
-    # that, in one piece for all places.  Places are many short rows: to copy each by itself takes 1.3 times as long.
-    in_strips = down > 1 and stride[0] == 1 and wide < 100
-    strips = np.empty((some, channels, across, height, wide) if in_strips else 0, x.dtype)
+    inside = memory[:, :, :rows].reshape(len(memory), groups, c, *sizes)  # a view
     for start in range(0, n, some):
-        block = x[start : start + some]
-        m = len(block)
-        if in_strips:
-            np.copyto(strips[:m, :, None], patches(block, (1, across), (1, stride[1]), dilation, (height, wide)))
-            moved = patches(strips[:m].reshape(m, channels * across, height, wide), (down, 1), (1, 1), dilation, places)
-            windows = moved.reshape(m, groups, c, across, down, *places).swapaxes(3, 4)
-        else:
-            windows = patches(block, kernel, stride, dilation, places).reshape(m, groups, c, *kernel, *places)
-        np.copyto(inside[:m], windows)
-        yield slice(start, start + some), memory[:m]
+        block = windows[start : start + some]
+        np.copyto(inside[: len(block)], block.reshape(len(block), groups, c, *sizes))
+        yield slice(start, start + some), memory[: len(block)]
 
 
 def _left_over(size: Any, places: Any, kernel: Any, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
@@ -143,14 +125,14 @@ GEOMETRIES: list[dict[str, Any]] = [
 def _conv2d(x: Any, weight: Any, bias: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Any:
     outputs, _, *kernel = weight.shape
     places = count(x.shape[2:], kernel, stride, padding, dilation)
-    x = padded(x, padding)
+    windows = patches(padded(x, padding), kernel, stride, dilation, places)
     rows = weight.reshape(groups, outputs // groups, math.prod(weight.shape[1:]))
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    inside = bias is not None and not _is_itself(x, places)
+    inside = bias is not None and not windows.flags.c_contiguous
     if inside:  # the bias takes part in the product: a pass over the outputs is saved
         rows = np.concatenate([rows, bias.reshape(groups, outputs // groups, 1)], axis=2)
     y = np.empty((len(x), *rows.shape[:2], math.prod(places)), dtype)
-    for block, columns in _columns(x, kernel, stride, dilation, places, groups, ones=inside):
+    for block, columns in _columns(windows, groups, ones=inside):
         np.matmul(rows, columns, out=y[block])
     y = y.reshape(len(x), outputs, *places)
     if bias is not None and not inside:
@@ -199,7 +181,7 @@ def conv2d_weight(
     rows = g.reshape(n, groups, outputs // groups, math.prod(places))
     channels = x.shape[1] // groups
     weight = np.zeros((groups, outputs // groups, channels * math.prod(kernel)), np.result_type(x, g))
-    for block, columns in _columns(padded(x, padding), kernel, stride, dilation, places, groups):
+    for block, columns in _columns(patches(padded(x, padding), kernel, stride, dilation, places), groups):
         weight += np.add.reduce(rows[block] @ columns.swapaxes(-1, -2), axis=0)
     return weight.reshape(outputs, channels, *kernel)
 
