@@ -127,8 +127,8 @@ def max_pool2d_winners(
     array([[[[1, 2]]]])
     """
     looks, ahead, firsts = _search(x.shape[2:], kernel, stride, padding, dilation, y.shape[2:])
-    # How far behind the first element of its window the largest lies: for each one that is not equal to it, a step
-    # further.  In the smallest integers that is nothing beside the comparisons.
+    # How far behind the first element of its window the largest lies: for each one before it, a step further.  (The
+    # last need not be compared.)  In the smallest integers that is nothing beside the comparisons.
     offsets = np.zeros(y.shape, ahead.dtype)
     searching = np.ones(y.shape, bool)
     for (at, seen), step in zip(looks, ahead[1:] - ahead[:-1]):
