@@ -291,3 +291,14 @@ def test_an_update_needs_no_scratch_of_its_own() -> None:
 
             step(np.ones((2, size)))
             assert sum(step.last.plan.sizes) < net.weight.data.nbytes
+
+
+def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs() -> None:
+    def step(x: Any, y: Any) -> Any:
+        x, y = tg.Tensor(x), tg.Tensor(y)
+        return (x * y + y * x), 1 / (x * 0.0), 1 / (x * -0.0), x - y, y - x, 1 / (-x * -0.0)
+
+    with np.errstate(all="ignore"):
+        source = assert_same(step, np.array([1.0, 2.0, -3.0]), np.array([1.0, 5.0, 0.5])).source
+    assert source.count("np.multiply(") + source.count(" *= ") == 4
+    assert source.count("np.subtract(") + source.count(" -= ") == 2

@@ -117,7 +117,7 @@ def _key(equation: Equation, versions: dict[Any, int], renaming: Renaming) -> An
     def plain(x: Any) -> Any:
         if isinstance(x, Variable):
             return x, versions.get(renaming.memory(x), 0)
-        return type(x).__name__, x
+        return type(x).__name__, x, repr(x) if isinstance(x, float) else ""  # 0.0 == -0.0, but x * 0.0 is not x * -0.0
 
     operands: Any = tuple(plain(x) for x in equation.operands)
     if equation.op in (OPS["add"], OPS["multiply"]):  # a b is b a, to the last bit
@@ -179,7 +179,7 @@ def without_signs(equations: list[Equation]) -> list[Equation]:
             known = next((products[pair] for pair in map(frozenset, turned) if pair in products), None)
             if known is not None and known.dtype == target.dtype:
                 equation.op, equation.operands = OPS["negative"], (known,)
-            else:
+            elif isinstance(a, Variable) and isinstance(b, Variable):
                 products[frozenset([a, b])] = target
         elif name in ("add", "subtract") and b in negatives and isinstance(a, Variable):
             equation.op, equation.operands = OPS["subtract" if name == "add" else "add"], (a, negatives[b])
