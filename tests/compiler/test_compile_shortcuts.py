@@ -37,7 +37,9 @@ def test_softmax_is_computed_once_for_both_derivatives(reduction: str, classes: 
         (g,) = tg.grad(loss, [z], create_graph=True)
         return loss.detach(), g.detach(), *tg.grad((g * v).sum(), [z])
 
-    assert assert_same(step, z).source.count("np.exp(") == 1
+    source = assert_same(step, z).source
+    assert source.count("np.exp(") == 1
+    assert "= softmax" not in source, "no call of the whole operation"
 
 
 def test_the_gradient_by_the_logits_is_returned() -> None:
@@ -106,11 +108,11 @@ def test_lists_of_arrays_are_told_apart() -> None:
     calls: list[tuple[Any, Any, int]] = [
         ([a, b], scale, 1),
         ([b, a], scale, 1),
-        ([a.astype(np.float32), b], scale, 2),
-        ([np.ones((2, 3)), b], scale, 3),
-        ((a, b), scale, 4),
-        ([a, b], ((np.array([2.0]),),), 5),
-        ([np.ones(6)[::2], b], scale, 6),
+        ([np.ones(6)[::2], b], scale, 2),
+        ([a.astype(np.float32), b], scale, 3),
+        ([np.ones((2, 3)), b], scale, 4),
+        ((a, b), scale, 5),
+        ([a, b], ((np.array([2.0]),),), 6),
         ([a, b], scale, 6),
     ]
     for pair, scale_, functions in calls:
@@ -171,7 +173,7 @@ def test_the_sum_of_a_chain_is_numpys_to_the_last_bit() -> None:
             x = np.resize(RNG.normal(size=10_007).astype(np.float32), shape)
 
             def step(t1: Any, total: Any) -> Any:
-                u = tg.tanh(tg.Tensor(t1) * total + t1)
+                u = tg.tanh(tg.Tensor(t1) * total + t1) + 2
                 return u.sum(), tg.exp(-u), u.mean()
 
             compiled = assert_same(step, x, 2 * x, times=2)
@@ -243,7 +245,7 @@ PLACES: dict[str, tuple[list[Any], bool]] = {  # and whether something is filled
 def test_gradients_of_parts_are_put_side_by_side(name: str) -> None:
     places, filled = PLACES[name]
     weights = [RNG.normal(size=np.shape(np.zeros((6, 6))[place])) for place in places]
-    weights[0] = weights[0] * 0.0 * np.sign(weights[0])  # zeros of both signs
+    weights[0] = np.copysign(0.0, weights[0])
 
     def step(x: Any) -> Any:
         y = x * 1.5
