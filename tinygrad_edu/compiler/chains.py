@@ -16,9 +16,9 @@ from tinygrad_edu.program import Equation, Variable
 if TYPE_CHECKING:
     from tinygrad_edu.compiler.source import Source
 
-__all__ = ["write_chain"]
+__all__ = ["in_blocks", "write_chain"]
 
-BLOCK = 32_768  # numbers: seven rows of them, and what they are computed from, fit in the cache of a core
+BLOCK = 32_768  # numbers: seven arrays of them fit in the cache of a core
 
 
 def write_chain(source: Source, chain: list[Equation], end: int) -> None:

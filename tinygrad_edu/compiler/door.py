@@ -88,11 +88,15 @@ def _piece(array: np.ndarray) -> Piece:
     return Piece(0, array.shape, array.dtype, order_of(array) or tuple(range(array.ndim)))
 
 
+class _Owner(np.ndarray):
+    """Memory as NumPy takes it.  A view of a view of it hangs on that view, since the owner is of another class."""
+
+
 def _fresh(piece: Piece) -> np.ndarray:
-    """Memory for a gradient or a result, whose owner is no array: views of it are then seen to hang on it."""
+    """Memory for a gradient or a result: all views of it count as its users."""
     size = math.prod(piece.shape) * piece.dtype.itemsize
-    memory = bytearray(size + 63)
-    start = -np.frombuffer(memory, np.uint8).ctypes.data % 64  # aligned, as in `aligned`
+    memory = _Owner(size + 63, np.uint8)
+    start = -memory.ctypes.data % 64  # aligned, as in `aligned`
     strides = laid_out(np.empty(size, np.uint8), piece).strides
     return np.ndarray(piece.shape, piece.dtype, memory, start, strides)
 
