@@ -18,7 +18,7 @@ from tinygrad_edu.program import Equation
 if TYPE_CHECKING:
     from tinygrad_edu.compiler.source import Source
 
-__all__ = ["write_update"]
+__all__ = ["Update", "settings", "update_of", "write_update"]
 
 
 class Update(NamedTuple):
@@ -30,7 +30,7 @@ class Update(NamedTuple):
     equation: str
 
 
-def _update_of(optimizer: Optimizer) -> Update | None:
+def update_of(optimizer: Optimizer) -> Update | None:
     """How to write an optimiser's update, or None if it is none of ours."""
     if isinstance(optimizer, SGD) and type(optimizer) is SGD:
         return _sgd(optimizer)
@@ -90,7 +90,7 @@ def write_update(source: Source, e: Equation) -> None:
     value = np.asarray(e.operands[0].value)
     if value.size == 0:
         return
-    update = _update_of(optimizer)
+    update = update_of(optimizer)
     rows = ["s"] if update is None else [word for word in ("s", "d") if f"{{{word}}}" in str(update.lines)]
     blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
     scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
@@ -98,10 +98,31 @@ def write_update(source: Source, e: Equation) -> None:
         source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
         return
     source.line(f"# {p}: {update.equation}")
+    state, numbers = settings(source, e, update)
+    if not blocks:
+        for text in update.lines:
+            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
+        return
+    words = ["p", "g", *state, *scratch, *numbers]
+    function = f"{name}_block"
+    if function not in source.blocks:
+        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
+        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
+        source.fixed.add(function)
+    call = source.constant("in_blocks", in_blocks)
+    arrays = [p, g, *state.values()]
+    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
+    source.line(f"{call}({function}, {', '.join(parts)})")
+
+
+def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str], dict[str, str]]:
+    """Lines that fetch the arrays of state and the numbers of an update; what they are called."""
+    p, optimizer, i = source.text(e.operands[0]), e.params["optimizer"], e.params["index"]
+    name = source.constant(type(optimizer).__name__.lower(), optimizer)
+    dtype = np.asarray(e.operands[0].value).dtype
     for helper in (velocity, corrected):
         if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
             source.constant(helper.__name__, helper)
-    dtype = value.dtype
     state, numbers = {}, {}
     for word, text in update.state.items():
         state[word] = f"{word}_of_{p}"
@@ -118,20 +139,7 @@ def write_update(source: Source, e: Equation) -> None:
             source.line(f"{', '.join(parts)} = {text}")
         else:
             source.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
-    if not blocks:
-        for text in update.lines:
-            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
-        return
-    words = ["p", "g", *state, *scratch, *numbers]
-    function = f"{name}_block"
-    if function not in source.blocks:
-        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
-        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
-        source.fixed.add(function)
-    call = source.constant("in_blocks", in_blocks)
-    arrays = [p, g, *state.values()]
-    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
-    source.line(f"{call}({function}, {', '.join(parts)})")
+    return state, numbers
 
 
 def _row(source: Source, name: str, value: np.ndarray, block: bool) -> str:
