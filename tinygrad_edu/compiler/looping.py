@@ -57,6 +57,7 @@ class Looping(Source):
 
     def groups(self) -> list[Equation | list[Equation]]:
         """The equations; what follows upon each other and can be written as loops is one list."""
+        self.eps = max((float(np.finfo(e.target.dtype).eps) for e in self.equations if e.target.dtype in FLOATS), default=0.0)
         self.compiled: dict[str, str] = {}  # the names of functions by their lines, so that equal ones are one
         gradients = [e.target for e in self.equations if e.op is DELIVER]
         self.life = Lifetimes(self.equations, [*self.results, *gradients, *self.constants], self.renaming)

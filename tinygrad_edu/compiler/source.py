@@ -43,6 +43,8 @@ class Source(Words):
         For the pieces of an operation, the equation that they were.
     """
 
+    eps = 0.0  # by how much results may be rounded otherwise than their dtype says
+
     def __init__(
         self,
         equations: list[Equation],
