@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ STANDARD = sys.stdlib_module_names
 
 # Who may import whom: only what stands in the same line or in one further up.
 LAYERS = [
-    {"errors", "porting", "memory", "modes", "anomaly", "record", "edits", "engine", "manual"},
+    {"errors", "porting", "late", "memory", "modes", "anomaly", "sums", "record", "edits", "engine", "manual"},
     {"op"},
     {"ops"},
     {"methods"},
@@ -112,6 +113,8 @@ def test_there_is_no_circle() -> None:
     graph: dict[str, set[str]] = {}
     for name in MODULES:
         graph[name] = {i for i, _ in _imports(name) if i in MODULES and i != name}
+    for late in ("tinygrad_edu.ops", "tinygrad_edu.nn"):  # they load what is in them, if not at once
+        graph[late] |= {name for name in MODULES if name.startswith(f"{late}.")}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
 
 
@@ -163,16 +166,65 @@ def test_importing_loads_nothing_but_numpy() -> None:
     assert not {m for m in loaded if m.startswith(tuple(f"tinygrad_edu.{name}" for name in late))}
 
 
+# All that `import tinygrad_edu` loads where NumPy is there: each module costs a tenth of a millisecond or more.
+CORE = {"anomaly", "edits", "engine", "errors", "late", "memory", "methods", "modes", "op", "ops", "ops.arithmetic"}
+CORE |= {"porting", "record", "sums", "tensor"}
+HELPERS = {"__future__", "_heapq", "heapq"}
+
+
 def test_importing_is_quick() -> None:
-    """What is needed rarely, and takes long to import, is loaded when it is first used."""
+    """What not everybody needs is loaded when it is first used."""
     code = (
         "import sys, numpy; before = set(sys.modules); import tinygrad_edu; print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
-    assert "tinygrad_edu.engine" in done.stdout.split()
-    assert not {"inspect", "linecache", "pathlib", "numpy.random"} & set(done.stdout.split())
+    expected = {"tinygrad_edu", *(f"tinygrad_edu.{name}" for name in CORE)}
+    assert expected <= set(done.stdout.split()) <= expected | HELPERS
+
+
+@pytest.mark.parametrize(
+    ("package", "contents"),
+    [
+        ("ops", {f"tinygrad_edu.ops.{family}": names for family, names in tg.ops.FAMILIES.items()}),
+        ("nn", tg.nn.CONTENTS),
+    ],
+)
+def test_what_is_loaded_late_is_where_it_is_said_to_be(package: str, contents: dict[str, list[str]]) -> None:
+    """A table says which module a name comes from: it names all of a module's `__all__`, and nothing else."""
+    for module, names in contents.items():
+        if module != f"tinygrad_edu.{package}":
+            assert set(importlib.import_module(module).__all__) == set(names)
+    files = {name for name in MODULES if name.startswith(f"tinygrad_edu.{package}.")}
+    own = {f"tinygrad_edu.{package}.{name}" for name in contents.get(f"tinygrad_edu.{package}", [])}
+    assert files - contents.keys() == own | ({"tinygrad_edu.ops.axes"} if package == "ops" else set())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert 'einsum' in tg.op.OPS and len(tg.op.OPS) > 150",
+        "assert tg.op.NUMPY[np.linalg.det] is tg.op.NUMPY.get(np.linalg.det)",
+        "assert np.exp(tg.Tensor([0.0])).data == 1 and np.logaddexp.reduce(tg.Tensor([0.0, 0.0])).data > 0",
+        "from tinygrad_edu import *; assert exp is tg.exp and check is tg.check and compile is tg.compile",
+        "import tinygrad_edu.compiler; assert callable(tg.compile) and callable(tg.derive)",
+        "import pickle; assert pickle.loads(pickle.dumps(tg.nn.Linear)) is tg.nn.Linear",
+        "own = tg.Op(lambda x: x, vjps=[lambda g, y, x: g], numpy=[np.exp], name='own'); tg.exp; "
+        "assert tg.op.NUMPY[np.exp] is own",
+        "def exp(x): return x\n"
+        "try: tg.operation(vjps=[None])(exp)\n"
+        "except ValueError: pass\n"
+        "else: raise AssertionError",
+    ],
+)
+def test_nobody_notices_what_is_loaded_late(code: str) -> None:
+    """Each in a fresh interpreter, where nothing has been used yet; a user's definition is the last one."""
+    code = f"import numpy as np, tinygrad_edu as tg\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert not done.returncode, done.stderr
 
 
 def _calls(tree: ast.AST, function: str) -> list[ast.Call]:

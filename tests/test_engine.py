@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -492,30 +493,47 @@ def test_contributions_are_added_in_place() -> None:
     assert len({address for parent, address in totals if parent is x._node}) == 1
 
 
-def test_a_failed_sweep_leaves_the_graph_as_it_was() -> None:
-    """A hook that raises once: no gradient is added anywhere, and the sweep can be repeated."""
+def test_a_failed_sweep_gives_nobody_a_gradient() -> None:
+    """A hook that raises once: no leaf has half of its gradient, and a graph that was retained can be swept again."""
     x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     h = x * x
-    times = iter([True, False])
+    times = iter([True, True, False])
 
-    def fails_once(g: np.ndarray) -> None:
+    def fails_twice(g: np.ndarray) -> None:
         if next(times):
             raise KeyError("first")
 
-    h.register_hook(fails_once)
+    h.register_hook(fails_twice)
     loss = (h * w).sum()
-    with pytest.raises(KeyError):
-        loss.backward()
-    assert x.grad is None
-    assert w.grad is None
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            loss.backward(retain_graph=True)
+        assert x.grad is None
+        assert w.grad is None
     loss.backward()
     same(x.grad, [6.0, 16.0])
     same(w.grad, [1.0, 4.0])
 
 
+def test_what_a_failed_sweep_has_visited_is_freed() -> None:
+    """Unless it was to be retained; the next sweep says so, also where it enters the graph further below."""
+    x = leaf([1.0, 2.0])
+    h = x * x
+    remove = h.register_hook(lambda g: np.ones(3))
+    loss = (2 * h).sum()
+    with pytest.raises(ShapeError, match="hook"):
+        loss.backward()
+    with pytest.raises(GraphError, match="freed"):
+        loss.backward()
+    assert x.grad is None
+    remove()
+    (3 * h).sum().backward()  # h itself was not visited: it can still be used
+    same(x.grad, [6.0, 12.0])
+
+
 @pytest.mark.parametrize("early", [False, True], ids=["after the forward pass", "during the forward pass"])
-def test_a_refused_sweep_is_refused_for_the_same_reason_again(early: bool) -> None:
-    """After the error about an edit the graph is not half freed: the next sweep gives the same error."""
+def test_an_edit_refuses_a_sweep_that_reads_the_edited_value(early: bool) -> None:
+    """And only such a sweep: above the edit nothing is wrong."""
     x = leaf([1.0, 2.0])
     h = x * x
     if early:
@@ -525,10 +543,25 @@ def test_a_refused_sweep_is_refused_for_the_same_reason_again(early: bool) -> No
         x.data -= 1.0
     for _ in range(2):
         with pytest.raises(GraphError, match=r"multiply.*edited"):
-            loss.backward()
+            loss.backward(retain_graph=True)
     assert x.grad is None
-    (dh,) = tg.grad(loss, h)  # above the edit nothing is wrong, and nothing is gone
+    (dh,) = tg.grad(loss, h)
     same(dh.data, [2.0, 3.0])
+
+
+def test_arrays_are_freed_while_the_sweep_goes_on() -> None:
+    """When a rule is asked for its gradient, what lies behind it in the sweep is gone already."""
+    alive: list[bool] = []
+    x = leaf(np.ones(3))
+    y = tg.exp(x)
+    y.register_hook(lambda g: alive.append(seen() is not None))
+    z = tg.sin(tg.sin(y))
+    seen = weakref.ref(z.data)
+    loss = tg.cos(z).sum()
+    del z
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert alive == [True, False]
 
 
 # ---------------------------------------------------------------------------------------------- edits

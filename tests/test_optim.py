@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import optim
+from tinygrad_edu import memory, optim
 
 if os.environ.get("CI"):
     import torch  # there it must not be missing
@@ -55,6 +55,63 @@ def test_ten_steps_agree_with_torch(name: str, settings: dict, dtype: str) -> No
             assert g is None or np.array_equal(p.grad, g)  # the gradient is not used as scratch paper
     assert all(p.data is m for p, m in zip(ours, memory))
     assert all(p.dtype == dtype for p in ours)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{'-'.join(s)}" for n, s in CASES])
+def test_blocks_change_nothing(name: str, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large parameters are updated block by block, those that have no blocks as a whole: always the same numbers."""
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=s) for s in [(7, 5), (16,), (5, 7)]]
+    start[2] = np.asfortranarray(start[2])
+    gradients = [[rng.normal(size=a.shape) for a in start] for _ in range(4)]
+    gradients[1][0] = np.asfortranarray(gradients[1][0])
+
+    def trained() -> tuple[list[np.ndarray], list[np.ndarray]]:
+        params = [tg.nn.Parameter(a) for a in start]
+        params[2].data = start[2].copy(order="F")
+        optimizer = getattr(optim, name)(params, **settings)
+        for at in gradients:
+            for p, g in zip(params, at):
+                p.grad = g
+            optimizer.step()
+        return [p.data for p in params], optimizer.scratch
+
+    whole, scratch = trained()
+    assert [s.shape for s in scratch] == [(7, 5), (16,), (5, 7)]
+    for module in (optim, memory):
+        monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(optim, "LARGE", 16)
+    blocks, scratch = trained()
+    assert [s.shape for s in scratch] == [(4,)] * 3  # so a step needs little memory beside the parameters
+    for a, b in zip(whole, blocks):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_of_ones_own_gets_scratch_as_large_as_the_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optim, "LARGE", 2)
+
+    class Signs(optim.Optimizer):
+        def update(self, i: int, p: np.ndarray, g: np.ndarray, scratch: np.ndarray) -> None:
+            p -= np.multiply(np.sign(g, out=scratch), self.lr, out=scratch)
+
+    w = tg.nn.Parameter([[1.0, 2.0], [3.0, 4.0]])
+    w.grad = [[5.0, -6.0], [0.0, 0.1]]
+    Signs([w], lr=0.5).step()
+    np.testing.assert_array_equal(w.data, [[0.5, 2.5], [3.0, 3.5]])
+
+
+def test_the_learning_rate_may_be_set_at_any_time() -> None:
+    w = tg.nn.Parameter([1.0, 2.0])
+    optimizer = optim.SGD([w], lr=0.5)
+    w.grad = [1.0, 1.0]
+    optimizer.step()
+    optimizer.lr *= 0.5
+    assert optimizer.lr == 0.25
+    optimizer.step()
+    np.testing.assert_array_equal(w.data, [0.25, 1.25])
+    with pytest.raises(ValueError, match="lr=-1"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.25
 
 
 def test_a_step_is_an_edit() -> None:

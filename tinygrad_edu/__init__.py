@@ -7,22 +7,22 @@
 array([2., 4.])
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinygrad_edu import nn, ops, optim
+from tinygrad_edu import ops
 from tinygrad_edu.errors import AnomalyError, CompileError, DtypeError, GraphError, ShapeError
+from tinygrad_edu.late import late
 from tinygrad_edu.modes import mode as _mode
 from tinygrad_edu.op import Notation, Op, operation, sample
-from tinygrad_edu.ops import *  # noqa: F403
-from tinygrad_edu.porting import OF_PACKAGE, missing
+from tinygrad_edu.porting import OF_PACKAGE
 from tinygrad_edu.tensor import Tensor, as_tensor, backward
-from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
 if TYPE_CHECKING:
-    from tinygrad_edu import check, data, manual
+    from tinygrad_edu import check, data, manual, nn, optim
     from tinygrad_edu.compiler import compile
     from tinygrad_edu.derivation import derive
+    from tinygrad_edu.ops import *  # noqa: F403
+    from tinygrad_edu.transforms import grad, hessian, hvp, jacobian, jvp, vjp
 
 __all__ = [
     "AnomalyError", "CompileError", "DtypeError", "GraphError", "Notation", "Op", "ShapeError", "Tensor", "as_tensor",
@@ -82,15 +82,17 @@ def detect_anomaly() -> _mode:
     return _mode(anomaly=True)
 
 
-def __getattr__(name: str) -> Any:
-    """What is not needed by everybody is loaded when it is first used: importing tinygrad_edu stays quick."""
-    if name in ("check", "data", "manual"):
-        return importlib.import_module(f"tinygrad_edu.{name}")
-    if name == "compile":
-        return importlib.import_module("tinygrad_edu.compiler").compile
-    if name == "derive":
-        return importlib.import_module("tinygrad_edu.derivation").derive
-    raise missing("tinygrad_edu", name, OF_PACKAGE)
+__getattr__ = late(
+    __name__,
+    {
+        __name__: ["check", "data", "manual", "nn", "optim"],
+        "tinygrad_edu.compiler": ["compile"],
+        "tinygrad_edu.derivation": ["derive"],
+        "tinygrad_edu.ops": ops.__all__,
+        "tinygrad_edu.transforms": ["grad", "hessian", "hvp", "jacobian", "jvp", "vjp"],
+    },
+    OF_PACKAGE,
+)
 
 
 def __dir__() -> list[str]:

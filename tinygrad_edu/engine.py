@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush, heappushpop
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from tinygrad_edu.edits import check_unedited
 from tinygrad_edu.errors import GraphError, ShapeError
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.record import FLOATS, Node, Value, ancestors, leaf, ndarray, plain, tensor_of
-from tinygrad_edu.sums import ROWS, Repeated, add_up
+from tinygrad_edu.sums import Repeated, add_up, sum_of_rows
 
 if TYPE_CHECKING:
     from tinygrad_edu.op import Op
 
 FREED = (
     "backward: this graph was already swept and freed. Use retain_graph=True on the first call to sweep twice (or to "
-    "draw what was swept)."
+    "draw what was swept). A sweep that failed has freed what it had visited."
 )
 UNUSED = "grad: the outputs do not depend on input {}; allow_unused=True returns None for it"
 
@@ -69,7 +70,7 @@ def sweep(
     `watch(node, parent, contribution, total)` is told of each edge in turn: what a Node sends back to one of its
     parents, and what that parent has received by now.
 
-    The graph is freed when the sweep has come to its end: an error on the way leaves it as it was.
+    The graph is freed on the way, unless `retain_graph`: what a Node has held is gone as soon as it has been visited.
     """
     wanted: Collection[Node] = ()
     useful: set[Node] | None = None
@@ -78,7 +79,6 @@ def sweep(
         useful = leading_to(wanted, [node for node, _ in roots], allow_unused)
     found: dict[Node, Any] = {}  # gradients of intermediate results that are wanted or retained
     pending: dict[Node, Any] = {}  # gradients that are still being added up
-    swept: list[Node] = []
     queue: list[tuple[int, Node]] = []  # Nodes of operations, the newest in front; leaves wait in `pending`
     waiting: Node | None = None  # one Node more, outside of the queue: a chain needs no queue
     for node, cotangent in roots:
@@ -119,14 +119,15 @@ def sweep(
         op = node.op
         params = node.params
         # (The sum of tuples takes a third of the time of (g, node.value, *args).)
-        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args  # noqa: RUF005
+        values: Any = (g, *as_tensors(node)) if create_graph else (g, node.value) + args
         for parent, arg, rule in zip(node.parents, args, op.vjps):
             if parent is None or not parent.needs_grad or rule is None:
                 continue
             if useful is not None and parent not in useful:
                 continue
-            earlier = pending.get(parent)
-            if earlier is not None:
+            earlier = None
+            if parent in pending:
+                earlier = pending[parent]
                 in_place = type(earlier) is ndarray and earlier.base is None and getrefcount(earlier) <= OWNED
                 if in_place and op.into is not None and watch is None:
                     op.into(earlier, g, **(params or {}))  # a part of a tensor: added where it belongs
@@ -136,7 +137,7 @@ def sweep(
             if kind is ndarray:
                 shape = arg.shape
                 if c.shape != shape:  # first the common case, a bias
-                    c = add_up(c, ROWS) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
+                    c = sum_of_rows(c) if c.shape[1:] == shape else unbroadcast(c, shape, op.name)
                 if c.dtype is not arg.dtype:
                     c = c.astype(arg.dtype, copy=False)
             elif kind is not type(arg):  # NumPy scalars of one type have one shape and dtype
@@ -155,7 +156,8 @@ def sweep(
             if watch is not None:
                 watch(node, parent, c, pending[parent])
             c = None  # now only `pending` holds it
-        swept.append(node)
+        if not retain_graph:  # so that the next gradients find memory that has just been used
+            node.args = node.parents = None
 
     values = earlier = None  # they would count as holders of what is left in `pending`: the gradients of leaves
     for node in pending:
@@ -166,9 +168,6 @@ def sweep(
         # Its holder may keep and edit it, so it must be an array whose memory nothing else points to.
         if not create_graph and (type(g) is not ndarray or g.base is not None or getrefcount(g) > OWNED):
             pending[node] = np.array(g)
-    if not retain_graph:
-        for node in swept:
-            node.args = node.parents = None
     return {**pending, **found} if found else pending
 
 
@@ -176,10 +175,12 @@ def leading_to(wanted: Collection[Node], roots: Iterable[Node], allow_unused: bo
     """The Nodes between `roots` and `wanted`: those whose gradients are needed on the way."""
     useful = set(wanted)
     seen = ancestors(roots)
-    for node in sorted(seen, key=lambda node: node.order):  # parents are decided before children
-        if node.op is not None and node.args is None and node not in useful:
-            raise GraphError(FREED)  # what lies behind it can't be seen any more
-        if any(parent in useful for parent in node.parents or ()):
+    for node in sorted(seen, key=attrgetter("order")):  # parents are decided before children
+        parents = node.parents
+        if parents is None:
+            if node not in useful:
+                raise GraphError(FREED)  # what lies behind it can't be seen any more
+        elif not useful.isdisjoint(parents):
             useful.add(node)
     for i, node in enumerate(wanted):
         if node not in seen and not allow_unused:

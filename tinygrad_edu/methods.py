@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from tinygrad_edu import ops
 from tinygrad_edu.porting import for_porters
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from tinygrad_edu.tensor import Tensor
 
 Axis = int | tuple[int, ...] | None

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, ParamSpec
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -32,8 +32,40 @@ from tinygrad_edu.record import Rule, apply
 P = ParamSpec("P")
 Forward = Callable[..., Any]
 
-OPS: dict[str, Op[Any]] = {}  # every operation of the package, by name
-NUMPY: dict[Any, Callable[..., Any]] = {}  # what a NumPy function means when it is called on a Tensor
+Key = TypeVar("Key")
+Meaning = TypeVar("Meaning")
+
+
+class Registry(Mapping[Key, Meaning]):
+    """A table that the families of operations fill.  They are loaded late; whoever reads it finds it complete."""
+
+    def __init__(self) -> None:
+        self.known: dict[Key, Meaning] = {}  # what the families say that are loaded
+        self.load: Callable[[], None] = lambda: None  # loads all of them
+
+    def __getitem__(self, key: Key) -> Meaning:
+        if key not in self.known:
+            self.load()
+        return self.known[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        self.load()
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        self.load()
+        return len(self.known)
+
+
+OPS: Registry[str, Op[Any]] = Registry()  # every operation of the package, by name
+NUMPY: Registry[Any, Callable[..., Any]] = Registry()  # what a NumPy function means when it is called on a Tensor
+
+
+def _before(module: str) -> None:
+    """Before a user's definition come all the package's own: no name is taken twice, and the user has the last word."""
+    if not module.startswith(f"{__package__}."):
+        OPS.load()
+
 
 # How tightly a notation binds, loosest first: a part that binds looser than its surroundings gets parentheses.
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
@@ -208,11 +240,12 @@ class Op(Generic[P]):
         self.required = {name for name, default in (self.defaults or {}).items() if default is REQUIRED}
         self.notation = notation or Notation(f"{self.name}({', '.join(f'<{x}>' for x in self.inputs)})")
         for function in numpy:
-            NUMPY[function] = self
+            _before(self.__module__)
+            NUMPY.known[function] = self
 
     def __call__(self, *inputs: P.args, **params: P.kwargs) -> Any:
-        if len(inputs) == self.arity and not params and self.defaults is None:
-            return apply(self, inputs)
+        if len(inputs) == self.arity and not params and not self.required:  # the usual calls need no binding
+            return apply(self, inputs, self.defaults and dict(self.defaults))
         return apply(self, *self.bind(inputs, params))
 
     def bind(self, inputs: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
@@ -275,11 +308,12 @@ def operation(
     """
 
     def define(function: Callable[P, Any]) -> Op[P]:
+        _before(function.__module__)
         own = (forward,) if isinstance(forward, np.ufunc) else ()
         op: Op[P] = Op(forward or function, like=function, numpy=(*own, *numpy), **definition)
-        if op.name in OPS:
+        if op.name in OPS.known:
             raise ValueError(f"operation: {op.name} is defined twice")
-        OPS[op.name] = op
+        OPS.known[op.name] = op
         return op
 
     return define
@@ -300,8 +334,9 @@ def implements(*functions: Any) -> Callable[[Callable[P, Any]], Callable[P, Any]
     """Say what NumPy functions mean on Tensors when that is not one operation but a composition."""
 
     def register(function: Callable[P, Any]) -> Callable[P, Any]:
+        _before(function.__module__)
         for each in functions:
-            NUMPY[each] = function
+            NUMPY.known[each] = function
         return function
 
     return register

@@ -144,10 +144,13 @@ class SGD(Optimizer):
         if not self.momentum and not self.weight_decay and scratch.shape == p.shape:  # the short way
             p -= np.multiply(g, self.rates[i], scratch)
             return
-        v = self.velocity[i]
-        if v is None and self.momentum:
-            v = self.velocity[i] = np.zeros_like(p)
-        _change(self.descend, scratch, (p, g, v) if self.momentum else (p, g))
+        arrays: tuple[Array, ...] = (p, g)
+        if self.momentum:
+            v = self.velocity[i]
+            if v is None:
+                v = self.velocity[i] = np.zeros_like(p)
+            arrays = (p, g, v)
+        _change(self.descend, scratch, arrays)
 
     def descend(self, p: Array, g: Array, *others: Array) -> None:
         """The step itself, with the velocity (if there is any momentum) and scratch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ OF_NN = {
 OF_OPTIM = {name: "SGD, Adam or AdamW" for name in ("Adagrad", "Adadelta", "LBFGS", "NAdam", "RAdam", "RMSprop")}
 
 
-def missing(owner: str, name: str, table: dict[str, str]) -> AttributeError:
+def missing(owner: str, name: str, table: Mapping[str, str]) -> AttributeError:
     """The error for a name that `owner` has not."""
     hint = f"; here it is {table[name]}" if name in table else ""
     return AttributeError(f"{owner} has no attribute {name!r}{hint}")

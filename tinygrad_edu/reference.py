@@ -29,9 +29,9 @@ def _lines() -> Iterator[str]:
     yield "# Operations"
     yield ""
     yield f"{len(OPS)} operations; g is the gradient of the loss with respect to the output, y the output."
-    for family in ops.families:
-        module = family.__name__
-        found = sorted((op for op in OPS.values() if op.shown.__module__ == module), key=lambda op: op.name)
+    for name in ops.FAMILIES:
+        family = getattr(ops, name)
+        found = sorted((op for op in OPS.values() if op.shown.__module__ == family.__name__), key=lambda op: op.name)
         if found:
             yield ""
             yield f"## {(family.__doc__ or '').splitlines()[0]}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+recorded: Any = None  # set by ops/reductions.py when it is loaded: the operation that sums Tensors
 QUICK = (np.dtype(np.float32), np.dtype(np.float64))  # what BLAS knows
 _add: Any = np.add
 
@@ -30,11 +31,18 @@ def ones(n: int, dtype: np.dtype[Any]) -> Any:
     return np.ones(n, dtype)
 
 
+def sum_of_rows(g: Any) -> Any:
+    """The sum of an array along its first axis.  Of (16, 64): 0.5 instead of 1.3 us."""
+    return ones(len(g), g.dtype).dot(g) if g.ndim == 2 and g.dtype in QUICK else _add.reduce(g, 0)
+
+
 def add_up(g: Any, axes: Repeated) -> Any:
-    """What an array that was repeated along `axes` receives.  (16, 64) along axis 0: 0.5 instead of 1.3 us."""
+    """What an array that was repeated along `axes` receives."""
     if is_product(g, axes):
-        return ones(len(g), g.dtype).dot(g)
-    return _add.reduce(g, axes)
+        return sum_of_rows(g)
+    if recorded is None or isinstance(g, np.ndarray | np.generic):
+        return _add.reduce(g, axes)  # of a Tensor it comes to the same operation, by a longer way
+    return recorded(g, axes)
 
 
 def is_product(g: Any, axes: Any) -> bool:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_edu import memory, ops, record
 from tinygrad_edu.engine import sweep
@@ -20,12 +19,16 @@ from tinygrad_edu.errors import DtypeError, GraphError, ShapeError
 from tinygrad_edu.methods import Methods
 from tinygrad_edu.modes import current_mode, mode
 from tinygrad_edu.op import NUMPY, OPS, signature
+from tinygrad_edu.ops import arithmetic
 from tinygrad_edu.record import REFUSALS, Node, Value, apply2, leaf, plain
+
+if TYPE_CHECKING:  # NumPy itself does not load it
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = ["Tensor", "as_tensor", "backward", "sweep_from"]
 
 Axis = int | tuple[int, ...] | None
-Array = NDArray[Any]
+Array: TypeAlias = "NDArray[Any]"
 
 
 class Tensor(Value, Methods):
@@ -208,7 +211,7 @@ class Tensor(Value, Methods):
 
     def copy(self) -> Tensor:
         """A new tensor with equal values, through which the gradient flows."""
-        return ops.copy(self)
+        return arithmetic.copy(self)
 
     # ---------------------------------------------------------------------------------- gradients
 
@@ -297,45 +300,46 @@ class Tensor(Value, Methods):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "reduce" and ufunc in REDUCE:
-            return _call_numpy(REDUCE[ufunc], f"np.{ufunc.__name__}.reduce", inputs, {"axis": 0, **kwargs})
-        function = NUMPY.get(ufunc) if method == "__call__" else None
+            meaning = NUMPY.get(REDUCE[ufunc], REDUCE[ufunc])
+            return _call_numpy(meaning, f"np.{ufunc.__name__}.reduce", inputs, {"axis": 0, **kwargs})
+        function = NUMPY.known.get(ufunc) or NUMPY.get(ufunc) if method == "__call__" else None
         name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         return _call_numpy(function, name, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _call_numpy(NUMPY.get(function), f"np.{function.__name__}", args, kwargs)
+        return _call_numpy(NUMPY.known.get(function) or NUMPY.get(function), f"np.{function.__name__}", args, kwargs)
 
     # --------------------------------------------------------------------------------- operators
 
     def __add__(self, other: Any) -> Tensor:
-        return apply2(ops.add, self, other)
+        return apply2(arithmetic.add, self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return apply2(ops.add, other, self)
+        return apply2(arithmetic.add, other, self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return apply2(ops.subtract, self, other)
+        return apply2(arithmetic.subtract, self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return apply2(ops.subtract, other, self)
+        return apply2(arithmetic.subtract, other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        return apply2(ops.multiply, self, other)
+        return apply2(arithmetic.multiply, self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return apply2(ops.multiply, other, self)
+        return apply2(arithmetic.multiply, other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return apply2(ops.divide, self, other)
+        return apply2(arithmetic.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return apply2(ops.divide, other, self)
+        return apply2(arithmetic.divide, other, self)
 
     def __pow__(self, other: Any) -> Tensor:
-        return apply2(ops.power, self, other)
+        return apply2(arithmetic.power, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return apply2(ops.power, other, self)
+        return apply2(arithmetic.power, other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
         return apply2(ops.floor_divide, self, other)
@@ -356,10 +360,10 @@ class Tensor(Value, Methods):
         return apply2(ops.matmul, other, self)
 
     def __neg__(self) -> Tensor:
-        return ops.negative(self)
+        return arithmetic.negative(self)
 
     def __pos__(self) -> Tensor:
-        return ops.positive(self)
+        return arithmetic.positive(self)
 
     def __abs__(self) -> Tensor:
         return ops.abs(self)
@@ -416,7 +420,7 @@ class Tensor(Value, Methods):
         """
         index = ops.plain_index(index)
         if not isinstance(value, Tensor):
-            value = plain(value, OPS["setitem"])
+            value = plain(value, OPS.known["setitem"])
         tracked = self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
         if tracked and current_mode().recording:
             self._write(index, value)
@@ -575,13 +579,13 @@ def as_tensor(data: ArrayLike | Tensor, dtype: DTypeLike | None = None) -> Tenso
 
 # What the reductions of a ufunc are called: np.add.reduce is a sum.
 REDUCE: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: NUMPY[np.sum],
-    np.multiply: NUMPY[np.prod],
-    np.maximum: NUMPY[np.max],
-    np.minimum: NUMPY[np.min],
-    np.logical_and: NUMPY[np.all],
-    np.logical_or: NUMPY[np.any],
-    np.logaddexp: ops.logsumexp,
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+    np.logaddexp: lambda x, axis, keepdims=False: x.logsumexp(axis, keepdims),
 }
 
 
@@ -624,7 +628,7 @@ def _deliver(found: dict[Node, Any], create_graph: bool) -> None:
     for node, g in found.items():
         notes = node.notes or node.note()
         if notes.grad is None:
-            notes.grad = ops.copy(g) if create_graph else g  # a copy: recorded gradients may share memory
+            notes.grad = arithmetic.copy(g) if create_graph else g  # a copy: recorded gradients may share memory
         elif create_graph or isinstance(notes.grad, Tensor):
             notes.grad = notes.grad + g
         else:

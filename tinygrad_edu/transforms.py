@@ -84,8 +84,13 @@ def _variables(inputs: Any, create_graph: bool) -> list[Tensor]:
     given = [inputs] if isinstance(inputs, (Tensor, np.ndarray, float, int)) else list(inputs)
     fresh = []
     for x in given:
-        tracked = isinstance(x, Tensor) and x.requires_grad
-        fresh.append(ops.copy(x) if create_graph and tracked else Tensor(x, requires_grad=True))
+        if create_graph and isinstance(x, Tensor) and x.requires_grad:
+            fresh.append(ops.copy(x))
+        elif type(x) is np.ndarray:  # its memory is shared: a copy of large parameters takes longer than a product
+            fresh.append(as_tensor(x))
+            fresh[-1].requires_grad = True
+        else:
+            fresh.append(Tensor(x, requires_grad=True))
     return fresh
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,17 @@ ROOT = Path(__file__).parents[2]
 IMPORT = "from time import perf_counter as t; start = t(); import {}; print(t() - start)"
 
 
-def _ask(*words: str) -> float:
+def _ask(*words: str, **environment: str) -> float:
     """The number that a child process prints."""
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
     return float(done.stdout)
@@ -54,12 +64,14 @@ def node_memory(systems: list[System], rounds: int) -> dict[str, Any]:
 
 
 def imports(systems: list[System], rounds: int) -> dict[str, Any]:
-    """In turn, each with an import of NumPy beside it."""
+    """In turn, each with an import of NumPy beside it; all with compiled bytecode, as installed packages have it."""
     modules = {s.module: s.name for s in reversed(systems) if s.module}  # of systems that share one, the first
     seconds: dict[str, list[float]] = {module: [] for module in ("numpy", *reversed(modules))}
-    for _ in range(1 + max(3, rounds // 3)):
-        for module, found in seconds.items():
-            found.append(_ask("-c", IMPORT.format(module)))
+    with tempfile.TemporaryDirectory() as bytecode:
+        environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}  # empty: it is written
+        for _ in range(1 + max(3, rounds // 3)):
+            for module, found in seconds.items():
+                found.append(_ask("-c", IMPORT.format(module), **environment))
     _, *numpy = seconds["numpy"]  # the first time fills the caches
     row: dict[str, Any] = {
         "title": "import",

@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.ops import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cosine_similarity,
-    cross_entropy,
-    elu,
-    gelu,
-    half_mse_loss,
-    hardtanh,
-    hinge_embedding_loss,
-    hinge_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    leaky_relu,
-    log_sigmoid,
-    log_softmax,
-    mish,
-    mse_loss,
-    multi_margin_loss,
-    nll_loss,
-    one_hot,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    smooth_l1_loss,
-    softmax,
-    softplus,
-    softsign,
-    tanh,
-)
-from tinygrad_edu.ops.attention import attention_weights
-from tinygrad_edu.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from tinygrad_edu.late import late
 from tinygrad_edu.ops.dropping import dropout_mask
-from tinygrad_edu.ops.embeddings import embedding
-from tinygrad_edu.ops.normalization import batch_norm, group_norm, layer_norm, rms_norm
-from tinygrad_edu.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
-from tinygrad_edu.ops.windows import fold, unfold
+
+if TYPE_CHECKING:
+    from tinygrad_edu.ops import (
+        binary_cross_entropy,
+        binary_cross_entropy_with_logits,
+        cosine_similarity,
+        cross_entropy,
+        elu,
+        gelu,
+        half_mse_loss,
+        hardtanh,
+        hinge_embedding_loss,
+        hinge_loss,
+        huber_loss,
+        kl_div,
+        l1_loss,
+        leaky_relu,
+        log_sigmoid,
+        log_softmax,
+        mish,
+        mse_loss,
+        multi_margin_loss,
+        nll_loss,
+        one_hot,
+        relu,
+        relu6,
+        selu,
+        sigmoid,
+        silu,
+        smooth_l1_loss,
+        softmax,
+        softplus,
+        softsign,
+        tanh,
+    )
+    from tinygrad_edu.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+    from tinygrad_edu.ops.embeddings import embedding
+    from tinygrad_edu.ops.normalization import batch_norm, group_norm, layer_norm, rms_norm
+    from tinygrad_edu.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+    from tinygrad_edu.ops.windows import fold, unfold
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "dropout",
@@ -60,6 +62,13 @@ __all__ += [
     "fold", "group_norm", "layer_norm", "max_pool1d", "max_pool2d", "rms_norm", "scaled_dot_product_attention",
     "unfold",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker knows by itself what is missing
+    __getattr__ = late(__name__, {"tinygrad_edu.ops": __all__})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -125,5 +134,5 @@ def scaled_dot_product_attention(
     array([[1.  , 0.  ],
            [0.33, 0.67]])
     """
-    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    weights = ops.attention_weights(query, key, attn_mask, is_causal, scale)
     return ops.matmul(dropout(weights, dropout_p, rng=rng), value)

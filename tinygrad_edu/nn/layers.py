@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_edu import ops
 from tinygrad_edu.nn import functional, init
 from tinygrad_edu.nn.activations import ACTIVATIONS
 from tinygrad_edu.nn.init import Initializer
 from tinygrad_edu.nn.module import Module, Parameter
+from tinygrad_edu.ops.linalg import linear, matmul
 from tinygrad_edu.record import apply
 
 __all__ = ["MLP", "Dropout", "Linear", "Sequential"]
@@ -70,8 +70,8 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         if self.bias is None:
-            return ops.matmul(x, self.weight)
-        return apply(ops.linear, (x, self.weight, self.bias))
+            return matmul(x, self.weight)
+        return apply(linear, (x, self.weight, self.bias))
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'}"

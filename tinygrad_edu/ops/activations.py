@@ -21,13 +21,13 @@ Operand = Any  # a Tensor, an array or a number
 ZEROS = {np.dtype(letter): np.zeros((), letter) for letter in "efd"}
 
 
-def _zero(x: Any) -> Any:
-    """0 as NumPy takes it fastest: beside an array, an array of its dtype saves 0.5 us against a Python number."""
+def zero_beside(x: Any) -> Any:
+    """0 as NumPy takes it fastest beside x: for an array, an array of its dtype, which saves 0.5 us."""
     return ZEROS.get(x.dtype, 0) if type(x) is np.ndarray else 0
 
 
 @operation(
-    vjps=[lambda g, y, x: g * (y > _zero(y))],
+    vjps=[lambda g, y, x: g * (y > zero_beside(y))],
     notation=Notation("relu(<x>)", r"\operatorname{relu}(<x>)"),
     samples=[sample(normal(3, 4))],
 )
@@ -44,7 +44,7 @@ def relu(x: Operand) -> Any:
     """
     if type(x) is np.float64:  # a single number: a tenth of the time
         return x if x > 0 or x != x else np.float64(0)
-    return np.maximum(x, _zero(x))
+    return np.maximum(x, zero_beside(x))
 
 
 @operation(

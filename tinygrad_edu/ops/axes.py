@@ -57,8 +57,17 @@ def kept(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
 
 
 def spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """`g` copied to every element of the input's shape."""
-    return np.broadcast_to(kept(g, shape, axis), shape)
+    """`g` at every element of the input's shape: without a copy, and not to be written to."""
+    if isinstance(g, np.generic):  # np.broadcast_to takes eight times as long
+        strides: Any = (0,) * len(shape)
+    else:
+        g = kept(g, shape, axis)
+        if type(g) is not np.ndarray or not g.flags.c_contiguous or not g.size:
+            return np.broadcast_to(g, shape)
+        strides = [0 if n == 1 else stride for n, stride in zip(g.shape, g.strides)]
+    view = np.ndarray(shape, g.dtype, g, 0, strides)
+    view.setflags(write=False)
+    return view
 
 
 def _rows_last(shape: tuple[int, ...], axis: Axis) -> tuple[tuple[int, ...], int]:

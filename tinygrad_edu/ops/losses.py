@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
-from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax
+from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax, zero_beside
 from tinygrad_edu.ops.shaping import moveaxis
 from tinygrad_edu.record import Value, apply
 from tinygrad_edu.sums import ones
@@ -49,7 +49,7 @@ def share(g: Any, count: int, reduction: str) -> Any:
     """What each of `count` losses receives of the gradient `g` of the reduced one."""
     if reduction != "mean":
         return g
-    return (g.astype(np.float32) if g.dtype == HALF else g) / count
+    return (g.astype(np.float32) if g.dtype is HALF else g) / (count or 1)
 
 
 # ------------------------------------------------------------------------------- classes: cross-entropy
@@ -169,9 +169,9 @@ def _expected(scores: Any, targets: Any) -> Any:
 
 def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
-    if reduction == "mean":
-        return share(g, math.prod(scores.shape[:-1]) or 1, reduction)
-    return g.reshape((*g.shape, 1)) if reduction == "none" else g
+    if reduction == "none":
+        return g.reshape((*g.shape, 1))
+    return share(g, len(scores) if scores.ndim == 2 else math.prod(scores.shape[:-1]), reduction)
 
 
 def _error(p: Any, targets: Any) -> Any:
@@ -204,8 +204,17 @@ def _error(p: Any, targets: Any) -> Any:
 def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     _check_classes(logits, targets)
     shape = logits.shape
-    classes = shape[-1]
-    z = logits if len(shape) == 2 else logits.reshape(-1, classes)
+    if len(shape) != 2:  # rows of any number of axes, or one alone
+        rows, by_row = logits.reshape(-1, shape[-1]), targets.reshape(-1, *targets.shape[len(shape) - 1 :])
+        losses, error = _of_rows(rows, by_row)
+        return reduced(losses.reshape(shape[:-1]), reduction), error.reshape(shape)
+    losses, error = _of_rows(logits, targets)
+    return reduced(losses, reduction), error
+
+
+def _of_rows(z: Any, targets: Any) -> tuple[Any, Any]:
+    """The loss of each row of logits, and p sum(t) - t."""
+    classes = z.shape[1]
     starts = _starts(z.size, classes)
     # The largest by its position, and the sum by a product with ones: a third of the time of `max` and `sum` over rows.
     shifted = z - z.take(z.argmax(1) + starts).reshape(-1, 1)
@@ -214,12 +223,11 @@ def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
     p /= total.reshape(-1, 1)
     losses = np.log(total)
     if _is_labels(targets):
-        own = starts + targets.reshape(-1)
+        own = starts + targets
         losses -= shifted.take(own)
         p.put(own, p.take(own) - 1)  # p - t, in place
-        return reduced(losses.reshape(shape[:-1]), reduction), p.reshape(shape)
-    losses = np.add.reduce(targets, axis=-1) * losses.reshape(shape[:-1])
-    return reduced(losses - _expected(shifted.reshape(shape), targets), reduction), _error(p.reshape(shape), targets)
+        return losses, p
+    return np.add.reduce(targets, axis=-1) * losses - _expected(shifted, targets), _error(p, targets)
 
 
 @public(_cross_entropy)
@@ -316,7 +324,7 @@ def nll_loss(log_probabilities: Operand, targets: Operand, reduction: Reduction 
 
 def check_equal(name: str, prediction: Any, target: Any) -> None:
     """Predictions and targets of one shape: (n, 1) against (n,) would silently broadcast to (n, n)."""
-    if np.shape(prediction) != np.shape(target):
+    if prediction.shape != target.shape:
         raise ShapeError(
             f"{name}: prediction {np.shape(prediction)} against target {np.shape(target)}: the shapes must be equal; "
             "reshape one of them"
@@ -394,9 +402,10 @@ def binary_cross_entropy(prediction: Operand, target: Operand, reduction: Reduct
 )
 def _bce_logits(logits: Any, target: Any, reduction: str) -> Any:
     check_equal("binary_cross_entropy_with_logits", logits, target)
+    zero = zero_beside(logits)
     e = np.exp(-np.abs(logits))  # at most 1
-    losses = np.maximum(logits, 0) - logits * target + np.log1p(e)
-    p = np.exp(np.minimum(logits, 0)) / (1 + e)  # the sigmoid, from what is known already
+    losses = np.maximum(logits, zero) - logits * target + np.log1p(e)
+    p = np.exp(np.minimum(logits, zero)) / (1 + e)  # the sigmoid, from what is known already
     return reduced(losses, reduction), p - target
 
 
@@ -415,7 +424,7 @@ def binary_cross_entropy_with_logits(logits: Operand, target: Operand, reduction
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Tensor([1000.0, -1000.0]), [0.0, 0.0])
     Tensor(500.)
     """
-    return _bce_logits(as_array(logits), as_array(target), reduction=reduction)
+    return apply(_bce_logits, (as_array(logits), as_array(target)), {"reduction": reduction})
 
 
 # --------------------------------------------------------------------- distributions: Kullback-Leibler

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu import sums
 from tinygrad_edu.op import Notation, Op, distinct, normal, operation, sample
 from tinygrad_edu.ops.axes import Axis, as_rows, axes_of, axis_problem, count, from_rows, kept, spread
+from tinygrad_edu.record import apply
 from tinygrad_edu.sums import Repeated, add_up
 
 __all__ = [
@@ -77,6 +79,9 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Any:
     if type(axis) is Repeated:
         return add_up(x, axis)
     return _add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+sums.recorded = lambda g, axes: apply(sum, (g,), {"axis": axes, "keepdims": False})
 
 
 @operation(

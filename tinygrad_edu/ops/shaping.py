@@ -118,7 +118,7 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Any:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    return np.transpose(x, axes)
+    return x.transpose(axes)
 
 
 @implements(np.swapaxes)

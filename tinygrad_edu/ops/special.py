@@ -6,6 +6,7 @@ around the nearest of 1,537 points.  That is short, since all derivatives of erf
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -23,6 +24,7 @@ LAST, STEPS, TERMS = 6, 256, 6
 SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
 
 
+@functools.cache
 def _taylor() -> Any:
     """Row k: the k-th Taylor coefficient of erf around each grid point x, erf^(k)(x) / k!.
 
@@ -40,7 +42,6 @@ def _taylor() -> Any:
     return rows
 
 
-TAYLOR = _taylor()
 BLOCK = 8192  # elements at a time: what is computed in between stays in the cache
 FEW = 128  # for so few, one at a time is faster
 
@@ -53,8 +54,9 @@ def _erf(x: Any, out: Any) -> None:
     a = np.minimum(np.abs(x), LAST, dtype=np.float64)
     nearest = (np.fmin(a, LAST) * STEPS + 0.5).astype(np.intp)  # fmin: a NaN is no index
     h = a - nearest / STEPS
-    y = TAYLOR[-1].take(nearest)
-    for row in TAYLOR[-2::-1]:
+    *rows, last = _taylor()
+    y = last.take(nearest)
+    for row in reversed(rows):
         y *= h
         y += row.take(nearest)
     np.copysign(y, x, out=out, casting="same_kind")

@@ -60,6 +60,48 @@ class OneHidden:
         return self.params
 
 
+class Tricks(OneHidden):
+    """The same step with all that the engine and the compiler know about NumPy's calls.
+
+    Numbers are arrays of shape (), sums are products with ones, the largest of a row is found by its position, small
+    products are `dot`: each saves half a microsecond, and nobody would write it like this by hand.
+    """
+
+    def __init__(self, workload: Workload, params: list[Array]) -> None:
+        super().__init__(workload, params)
+        n, classes = len(self.X), len(params[3])
+        self.zero, self.one, self.share, self.rate = (np.array(x, np.float32) for x in (0, 1, 1 / n, workload.lr))
+        self.ones, self.row = np.ones(n, np.float32), np.ones(classes, np.float32)
+        self.starts = np.arange(0, n * classes, classes)
+        self.dH, self.alive = np.empty((n, len(params[1])), np.float32), np.empty((n, len(params[1])), bool)
+
+    def run(self) -> float:
+        X, zero, ones, rate, starts = self.X, self.zero, self.ones, self.rate, self.starts
+        W1, b1, W2, b2 = self.params
+        H = X @ W1
+        H += b1
+        np.maximum(H, zero, H)
+        Z = H.dot(W2)
+        Z += b2
+        Z -= Z.take(Z.argmax(1) + starts).reshape(-1, 1)
+        own = starts + self.labels
+        loss = ones.dot(Z.take(own))
+        np.exp(Z, Z)
+        total = Z.dot(self.row)
+        Z /= total.reshape(-1, 1)
+        loss = (ones.dot(np.log(total, total)) - loss) / len(X)
+        Z.put(own, Z.take(own) - self.one)
+        Z *= self.share
+        dW2, db2 = H.T.dot(Z), ones.dot(Z)
+        delta = Z.dot(W2.T, self.dH)
+        delta *= np.greater(H, zero, self.alive)
+        dW1, db1 = np.matmul(X.T, delta, self.dW1), ones.dot(delta)
+        for p, g in zip(self.params, (dW1, db1, dW2, db2)):
+            g *= rate
+            p -= g
+        return float(loss)
+
+
 class Classifier:
     """A network of any depth, in memory that is taken once."""
 
