@@ -185,9 +185,7 @@ def compile(step: Step, *, fallback: bool = False, limit: int = LIMIT, backend: 
 def compile(
     step: None = None, *, fallback: bool = False, limit: int = LIMIT, backend: str = "numpy"
 ) -> Callable[[Step], Compiled]: ...
-def compile(
-    step: Step | None = None, *, fallback: bool = False, limit: int = LIMIT, backend: str = "numpy"
-) -> Any:
+def compile(step: Step | None = None, *, fallback: bool = False, limit: int = LIMIT, backend: str = "numpy") -> Any:
     """Write a step out as one NumPy function, and run that from then on.
 
     A step is a function of arrays and Tensors: a loss, or a whole training step with `zero_grad`, `backward` and

@@ -54,12 +54,12 @@ def _for_all() -> dict[str, Any]:
 
 def maximum(a: Any, b: Any) -> Any:
     """The larger number, or NaN if one of them is."""
-    return a if a > b or a != a else b  # noqa: PLR0124
+    return a if a > b or a != a else b
 
 
 def minimum(a: Any, b: Any) -> Any:
     """The smaller number, or NaN if one of them is."""
-    return a if a < b or a != a else b  # noqa: PLR0124
+    return a if a < b or a != a else b
 
 
 def plus(total: Any, x: Any) -> Any:
@@ -79,7 +79,9 @@ def exponentials(dtype: np.dtype[Any], compiled: Callable[[Function], Any] = jit
     mantissa, bias = (integer(23), integer(127)) if single else (integer(52), integer(1023))
     one, two = number(1), number(2)
     # log(2) in two parts: n times the first one is exact.
-    log2_high, log2_low = (0.693359375, -2.1219444005469058e-4) if single else (0.693145751953125, 1.4286068203094172e-6)
+    log2_high, log2_low = (
+        (0.693359375, -2.1219444005469058e-4) if single else (0.693145751953125, 1.4286068203094172e-6)
+    )
     high, low, inverse = number(log2_high), number(log2_low), number(1 / math.log(2))
     # Beside so large a number there is no room for a fraction: adding it rounds, and n stands in the last bits.
     shift = number(1.5 * 2.0 ** int(mantissa))
