@@ -151,6 +151,12 @@ def test_numbers_in_any_order_of_memory(layout: str) -> None:
 
 
 @needs_numba
+def test_a_large_array_beside_a_row() -> None:
+    rng = np.random.default_rng(1)
+    agrees(lambda x, row: (tg.tanh(x * row) + x - row).sum(), rng.normal(size=(200, 100)), rng.normal(size=100))
+
+
+@needs_numba
 def test_what_would_be_slow_as_a_loop_stays_numpy() -> None:
     x = np.random.default_rng(1).normal(size=(200, 300))
     source = agrees(lambda x: (x * x * x + x).sum(), x, layout=np.transpose, loops=False)
@@ -159,12 +165,19 @@ def test_what_would_be_slow_as_a_loop_stays_numpy() -> None:
 
 # ------------------------------------------------------------------- small arrays: shapes, dtypes, products
 
+
+def turned(x: Any) -> Any:
+    y = tg.exp(x)
+    return (y.T * x + y).sum() * y[0, 1]
+
+
 SMALL: dict[str, Callable[..., Any]] = {
     "broadcast": lambda a, b, w: (tg.tanh(a * b[0] + b[:, :1]) * a).sum(),
     "rows and columns": lambda a, b, w: (a.sum(axis=0) * b.max(axis=1, keepdims=True) - a.min(axis=0)).sum(),
     "sums of all": lambda a, b, w: ((a - a.max()) * b.sum(keepdims=True) / a.mean()).sum(),
     "products": lambda a, b, w: (tg.tanh(a @ w) @ w.T * b.T.T).mean(),
-    "square and turned": lambda a, b, w: ((w.T @ w) * (w.T @ w).T + tg.exp(-(w.T @ w))).sum(),
+    "square and turned": lambda a, b, w: turned(w.T @ b.T[:, :2]),
+    "losses": lambda a, b, w: tg.nn.functional.binary_cross_entropy_with_logits(a, tg.sigmoid(b).detach()),
     "branches": lambda a, b, w: (tg.where(a > b, a * b, b) + tg.maximum(a, b) * tg.minimum(a, 0.5) + tg.relu(b)).sum(),
     "functions": lambda a, b, w: (
         tg.log(a * a + 1) + tg.sqrt(b * b + 1) + tg.abs(a) + 1 / (1 + b**2) + tg.softplus(a)
@@ -243,6 +256,32 @@ def test_training(name: str, dtype: Any) -> None:
         single = dtype is np.float32
         np.testing.assert_allclose(x, y, rtol=1e-4 if single else 1e-11, atol=1e-5 if single else 1e-12)
     assert "p <- p - lr" in compiled.source.split("def step")[0]
+
+
+@needs_numba
+def test_what_is_read_behind_an_update_is_new() -> None:
+    """Loops over one shape join each other, but nothing passes a write."""
+
+    def results(wrap: Callable[..., Any]) -> tuple[Any, Any]:
+        w = tg.nn.Parameter(np.array([1.0, 2.0, 3.0]))
+        optimizer = tg.optim.SGD([w], lr=0.1)
+
+        def step(x: Any) -> Any:
+            before = tg.exp(w * x)
+            optimizer.zero_grad()
+            before.sum().backward()
+            optimizer.step()
+            with tg.no_grad():
+                return before.detach(), tg.exp(w * x)
+
+        step = wrap(step)
+        step(np.array([0.3, 0.2, 0.1]))
+        return step(np.array([0.1, 0.2, 0.3]))
+
+    found = results(lambda step: tg.compile(step, backend="numba"))
+    for x, y in zip(found, results(lambda step: step)):
+        close(x.numpy(), y.numpy())
+    assert abs(found[0].numpy() - found[1].numpy()).min() > 1e-3
 
 
 @needs_numba
