@@ -380,6 +380,18 @@ def test_max_pool(case: dict[str, Any]) -> None:
     np.testing.assert_array_equal(winners, right.numpy())
 
 
+@pytest.mark.parametrize(("width", "kernel"), [(61, (3, 6)), (62, (3, 6)), (40, (5, 5)), (200, (200, 3))])
+def test_winners_far_behind_the_start_of_their_window(width: int, kernel: tuple[int, int]) -> None:
+    """The last element lies 127, 129, 164 and 39,802 further: more than the next smaller integers hold."""
+    rising = np.arange(2.0 * kernel[0] * width).reshape(1, 2, kernel[0], width)
+    for x in (rising, -rising, np.where(rising % 7 == 3, np.nan, rising)):
+        y, winners = tg.max_pool2d(x, kernel, return_indices=True)
+        right_y, right = F.max_pool2d(torch.tensor(x), kernel, return_indices=True)
+        np.testing.assert_array_equal(y, right_y.numpy())
+        np.testing.assert_array_equal(winners, right.numpy())
+        compare(lambda t: tg.max_pool2d(t, kernel), lambda t: F.max_pool2d(t, kernel), [x], np.random.default_rng(0))
+
+
 @examples(100)
 @given(pools(), st.booleans(), st.sampled_from([None, None, 3]))
 def test_avg_pool(case: dict[str, Any], count_include_pad: bool, divisor: int | None) -> None:

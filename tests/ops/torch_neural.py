@@ -65,14 +65,12 @@ def max_pool2d(torch: Any, x: Any, kernel: Any, **windows: Any) -> Any:
 
 
 def max_unpool2d(torch: Any, g: Any, winners: Any, size: Any) -> Any:
-    out = torch.zeros(*g.shape[:2], size[0] * size[1], dtype=g.dtype)
-    index = torch.as_tensor(winners).long().flatten(2)
-    return out.scatter_add(2, index, g.flatten(2)).reshape(*g.shape[:2], *size)
+    out = torch.zeros(g.shape[0] * g.shape[1] * size[0] * size[1], dtype=g.dtype)
+    return out.index_add(0, torch.as_tensor(winners).flatten(), g.flatten()).reshape(*g.shape[:2], *size)
 
 
 def take_winners(torch: Any, v: Any, winners: Any) -> Any:
-    index = torch.as_tensor(winners).long()
-    return torch.gather(v.flatten(2), 2, index.flatten(2)).reshape(index.shape)
+    return v.flatten()[torch.as_tensor(winners)]
 
 
 def avg_pool2d(torch: Any, x: Any, kernel: Any, divisor: Any = None, **windows: Any) -> Any:

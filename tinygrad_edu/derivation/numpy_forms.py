@@ -393,20 +393,21 @@ def windows(size, kernel, stride, padding, dilation, ceil_mode):
 ''',
     "max_pool2d_winners": '''
 def max_pool2d_winners(x, kernel, stride, padding, dilation, ceil_mode):
-    """Where in its image each window finds its largest number: row * width + column."""
+    """Where each window finds its largest number: the position in x.reshape(-1)."""
     rows, columns = windows(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+    positions = np.arange(x.size).reshape(x.shape)
     winners = np.empty((*x.shape[:2], len(rows), len(columns)), dtype=int)
     for i, r in enumerate(rows):
         for j, c in enumerate(columns):
-            best = x[:, :, r][..., c].reshape(*x.shape[:2], -1).argmax(axis=-1)
-            winners[:, :, i, j] = np.array(r)[best // len(c)] * x.shape[3] + np.array(c)[best % len(c)]
+            seen, where = (a[:, :, r][..., c].reshape(*x.shape[:2], -1) for a in (x, positions))
+            best = seen.argmax(axis=-1, keepdims=True)
+            winners[:, :, i, j] = np.take_along_axis(where, best, axis=-1)[..., 0]
     return winners
 ''',
     "take_winners": '''
 def take_winners(x, winners):
-    """The numbers at some positions, row * width + column, of each image."""
-    shape = (*x.shape[:2], -1)
-    return np.take_along_axis(x.reshape(shape), winners.reshape(shape), axis=-1).reshape(winners.shape)
+    """The numbers of x at some positions in x.reshape(-1)."""
+    return x.reshape(-1)[winners]
 ''',
     "max_pool2d": '''
 def max_pool2d(x, kernel, stride, padding, dilation, ceil_mode):
@@ -415,11 +416,10 @@ def max_pool2d(x, kernel, stride, padding, dilation, ceil_mode):
 ''',
     "max_unpool2d": '''
 def max_unpool2d(g, winners, size):
-    """Zeros, with each number added at its position, row * width + column, of its image."""
-    images = np.zeros((*g.shape[:2], size[0] * size[1]))
-    for n, c, i, j in np.ndindex(*g.shape):
-        images[n, c, winners[n, c, i, j]] += g[n, c, i, j]
-    return images.reshape(*g.shape[:2], *size)
+    """Zeros, with each number added at its position, counted through all images."""
+    images = np.zeros((*g.shape[:2], *size))
+    np.add.at(images.reshape(-1), winners, g)
+    return images
 ''',
     "window_counts": '''
 def window_counts(size, kernel, stride, padding, ceil_mode, count_include_pad, divisor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -31,15 +32,24 @@ def _places(size: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 def _slide(
     ufunc: np.ufunc, x: Any, start: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, places: Any
 ) -> Any:
-    """`ufunc` over the elements of each window, along one axis and then the other: kh + kw steps, not kh * kw."""
-    for axis in (0, 1):
-        shape = (*x.shape[: 2 + axis], places[axis], *x.shape[3 + axis :])
-        y = np.full(shape, start, x.dtype)
+    """`ufunc` over the elements of each window, along one axis and then the other: kh + kw steps, not kh * kw.
+
+    Within the rows first: every second number of them all is one long slice, every second row is many short ones.
+    """
+    for axis in (1, 0):
+        looks = [
+            meet(k, x.shape[2 + axis], stride[axis], padding[axis], dilation[axis], places[axis])
+            for k in range(kernel[axis])
+        ]
         index = (slice(None),) * (2 + axis)
-        for k in range(kernel[axis]):
-            at, seen = meet(k, x.shape[2 + axis], stride[axis], padding[axis], dilation[axis], places[axis])
-            part = y[(*index, at)]
-            ufunc(part, x[(*index, seen)], out=part)
+        parts = [(at, x[(*index, seen)]) for at, seen in looks]
+        if len(parts) > 1 and all(at == slice(0, places[axis]) for at, _ in parts[:2]):
+            y = ufunc(parts[0][1], parts[1][1])  # half of the time of filling y and then putting them in
+            del parts[:2]
+        else:
+            y = np.full((*x.shape[: 2 + axis], places[axis], *x.shape[3 + axis :]), start, x.dtype)
+        for at, part in parts:
+            ufunc(y[(*index, at)], part, out=y[(*index, at)])
         x = y
     return x
 
@@ -52,22 +62,18 @@ def _lowest(dtype: Any) -> Any:
     return -math.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def _flat(x: Any) -> Any:
-    """Images as rows of numbers: (samples, channels, height, width) -> (samples * channels, height * width)."""
-    return x.reshape((x.shape[0] * x.shape[1], math.prod(x.shape[2:])))
-
-
 POOLED: list[dict[str, Any]] = [
     {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "ceil_mode": False},
     {"kernel": (3, 2), "stride": (1, 2), "padding": (1, 1), "ceil_mode": False},
     {"kernel": (2, 3), "stride": (2, 3), "padding": (0, 1), "ceil_mode": True},
 ]
 STRAIGHT = {"dilation": (1, 1)}
+WINNERS = np.arange(0, 60, 15).reshape(2, 2, 1, 1) + np.array([[0, 3, 5], [13, 13, 13]])  # in images of 3x5
 
 
 @operation(
     name="max_pool2d",
-    vjps=[lambda g, y, x, **windows: _to_winners(g, x, **windows)],
+    vjps=[lambda g, y, x, **windows: _to_winners(g, y, x, **windows)],
     notation=Notation("max_pool(<x>)", r"\operatorname{max\_pool}(<x>)"),
     samples=[
         sample(distinct(2, 3, 4, 6), **POOLED[0], **STRAIGHT),
@@ -80,20 +86,35 @@ def _max_pool2d(x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pai
     return _slide(np.maximum, x, _lowest(x.dtype), kernel, stride, padding, dilation, places)
 
 
-def _to_winners(g: Any, x: Any, **windows: Any) -> Any:
-    return max_unpool2d(g, max_pool2d_winners(x, **windows), size=x.shape[2:])
+@functools.lru_cache(256)
+def _search(
+    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, places: Pair
+) -> tuple[list[Any], Any, Any]:
+    """What each element of the windows sees, how far behind the first element it lies, and where the first ones lie.
+
+    It depends on the geometry alone, so a layer asks once, not at each step: that would take as long as a pass.
+    """
+    looks = [meeting(k, size, stride, padding, dilation, places) for k in elements(kernel)]
+    ahead = [dilation[0] * i * size[1] + dilation[1] * j for i, j in elements(kernel)]
+    rows, columns = (s * np.arange(m) - p for s, m, p in zip(stride, places, padding))
+    return looks, np.array(ahead, np.min_scalar_type(-ahead[-1] - 1)), size[1] * rows[:, None] + columns
 
 
-@operation(vjps=[None])
+def _to_winners(g: Any, y: Any, x: Any, **windows: Any) -> Any:
+    return max_unpool2d(g, max_pool2d_winners(x, y, **windows), size=x.shape[2:])
+
+
+@operation(vjps=[None, None])
 def max_pool2d_winners(
     x: Operand,
+    y: Operand,
     kernel: Pair,
     stride: Pair,
     padding: Pair = (0, 0),
     dilation: Pair = (1, 1),
     ceil_mode: bool = False,
 ) -> Any:
-    r"""Where in its image each window finds its largest number, row * width + column.  No gradient.
+    r"""Where each window finds its largest number y: the position in x.reshape(-1).  No gradient.
 
     Of equal ones it is the first, and of several NaN the last (as in PyTorch).
 
@@ -101,38 +122,33 @@ def max_pool2d_winners(
     --------
     >>> import numpy as np
     >>> from tinygrad_edu.ops.pooling import max_pool2d_winners
-    >>> max_pool2d_winners(np.array([[[[1.0, 3.0, 5.0, 5.0], [2.0, 0.0, 4.0, 5.0]]]]), (2, 2), (2, 2))
-    array([[[[1, 2]]]], dtype=int32)
+    >>> x = np.array([[[[1.0, 3.0, 5.0, 5.0], [2.0, 0.0, 4.0, 5.0]]]])
+    >>> max_pool2d_winners(x, np.array([[[[3.0, 5.0]]]]), (2, 2), (2, 2))
+    array([[[[1, 2]]]])
     """
-    size = height, width = x.shape[2:]
-    places = _places(size, kernel, stride, padding, dilation, ceil_mode)
-    # Where the first element of each window looks, or if that is in the padding, the first that sees something.
-    rows, columns = (
-        s * np.arange(m) - p + d * np.maximum(0, -((s * np.arange(m) - p) // d))
-        for s, m, p, d in zip(stride, places, padding, dilation)
-    )
-    winners = np.empty((*x.shape[:2], *places), np.int32 if height * width < 2**31 else np.int64)
-    winners[...] = rows[:, None] * width + columns
-    positions = np.arange(height * width, dtype=winners.dtype).reshape(size)
-    largest = np.full(winners.shape, _lowest(x.dtype), x.dtype)
-    any_nan = x.dtype.kind == "f" and np.isnan(np.max(x, initial=0))
-    for k in elements(kernel):
-        at, seen = meeting(k, size, stride, padding, dilation, places)
-        # Copies that lie together: what comes next reads them in half the time of numbers that lie apart.
-        candidate, position = np.ascontiguousarray(x[seen]), np.ascontiguousarray(positions[seen[1:]])
-        so_far, winner = largest[at], winners[at]
-        better = candidate > so_far
-        if any_nan:
-            better |= np.isnan(candidate)
-        # Positions only grow from one element of a window to the next, so the last that was better is the largest.
-        np.maximum(winner, better.astype(winner.dtype) * position, out=winner)
-        np.maximum(so_far, candidate, out=so_far)
+    looks, ahead, firsts = _search(x.shape[2:], kernel, stride, padding, dilation, y.shape[2:])
+    # How far behind the first element of its window the largest lies: for each one before it, a step further.  (The
+    # last need not be compared.)  In the smallest integers that is nothing beside the comparisons.
+    offsets = np.zeros(y.shape, ahead.dtype)
+    searching = np.ones(y.shape, bool)
+    for (at, seen), step in zip(looks, ahead[1:] - ahead[:-1]):
+        searching[at] &= x[seen] != y[at]
+        offsets += searching.view(np.int8) * step
+    largest = np.maximum.reduce(y.reshape(-1), initial=0)
+    if largest != largest:
+        for (at, seen), offset in zip(looks, ahead):
+            offsets[at][np.isnan(x[seen])] = offset
+    images = np.arange(0, x.size, math.prod(x.shape[2:])).reshape(*x.shape[:2], 1, 1)
+    winners = images + firsts
+    winners += offsets
+    if any(padding) or ceil_mode:  # if y has been edited, nothing is equal, and the last element may lie outside
+        np.clip(winners, 0, x.size - 1, out=winners)
     return winners
 
 
 @operation(
     vjps=[lambda v, y, g, winners, size: _taken(v, winners), None],
-    samples=[sample(normal(2, 2, 2, 3), np.array([0, 3, 5, 13, 13, 13] * 4).reshape(2, 2, 2, 3), size=(3, 5))],
+    samples=[sample(normal(2, 2, 2, 3), WINNERS, size=(3, 5))],
 )
 def max_unpool2d(g: Operand, winners: Operand, size: Pair) -> Any:
     r"""Images of zeros, with the number of each window added where it was found: the transpose of taking them.
@@ -147,11 +163,9 @@ def max_unpool2d(g: Operand, winners: Operand, size: Pair) -> Any:
     array([[[[ 0., 10.,  0.],
              [ 0.,  0., 20.]]]])
     """
-    planes, total = math.prod(g.shape[:2]), math.prod(size)
-    out = np.zeros(planes * total, g.dtype)
-    positions = _flat(winners) + total * np.arange(planes)[:, None]
-    np.add.at(out, positions.reshape(-1), g.reshape(-1))
-    return out.reshape((*g.shape[:2], *size))
+    out = np.zeros((*g.shape[:2], *size), g.dtype)
+    np.add.at(out.reshape(-1), winners.reshape(-1), g.reshape(-1))
+    return out
 
 
 def _taken(v: Any, winners: Any) -> Any:
@@ -159,8 +173,8 @@ def _taken(v: Any, winners: Any) -> Any:
 
 
 @operation(
-    vjps=[lambda g, y, x, winners: _unpooled(g, x, winners), None],
-    samples=[sample(normal(2, 2, 3, 5), np.array([0, 3, 5, 13, 13, 13] * 4).reshape(2, 2, 2, 3))],
+    vjps=[lambda g, y, x, winners: max_unpool2d(g, winners, size=x.shape[2:]), None],
+    samples=[sample(normal(2, 2, 3, 5), WINNERS)],
 )
 def take_winners(x: Operand, winners: Operand) -> Any:
     r"""The numbers of images at the positions that `max_pool2d_winners` has found.
@@ -174,11 +188,12 @@ def take_winners(x: Operand, winners: Operand) -> Any:
     >>> take_winners(np.arange(6.0).reshape(1, 1, 2, 3), np.array([[[[1, 5]]]]))
     array([[[[1., 5.]]]])
     """
-    return np.take_along_axis(_flat(x), _flat(winners), axis=1).reshape(winners.shape)
+    return x.reshape(-1)[winners]
 
 
-def _unpooled(g: Any, x: Any, winners: Any) -> Any:
-    return max_unpool2d(g, winners, size=x.shape[2:])
+def _indices(x: Operand, y: Operand, windows: dict[str, Any]) -> Any:
+    """The winners as users get them: positions in the image of their window, row * width + column."""
+    return apply(max_pool2d_winners, (x, y), windows) % math.prod(x.shape[2:])
 
 
 @public(_max_pool2d)
@@ -221,8 +236,8 @@ def max_pool2d(
             [10.,  0.,  0., 10.]]])
     """
     x, windows, single = _prepared("max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode)
-    y = of_one(apply(_max_pool2d, (x,), windows), single)
-    return (y, of_one(apply(max_pool2d_winners, (x,), windows), single)) if return_indices else y
+    y = apply(_max_pool2d, (x,), windows)
+    return (of_one(y, single), of_one(_indices(x, y, windows), single)) if return_indices else of_one(y, single)
 
 
 def max_pool1d(
@@ -243,8 +258,9 @@ def max_pool1d(
     Tensor([[[2., 4.]]])
     """
     x, windows, single = _prepared("max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode)
-    y = _sequences(apply(_max_pool2d, (x,), windows), single)
-    return (y, _sequences(apply(max_pool2d_winners, (x,), windows), single)) if return_indices else y
+    y = apply(_max_pool2d, (x,), windows)
+    found = _sequences(y, single)
+    return (found, _sequences(_indices(x, y, windows), single)) if return_indices else found
 
 
 # --------------------------------------------------------------------------------------------------- mean

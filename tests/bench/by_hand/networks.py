@@ -80,21 +80,21 @@ class Tricks(OneHidden):
         W1, b1, W2, b2 = self.params
         H = X @ W1
         H += b1
-        np.maximum(H, zero, H)
+        np.maximum(H, zero, out=H)
         Z = H.dot(W2)
         Z += b2
         Z -= Z.take(Z.argmax(1) + starts).reshape(-1, 1)
         own = starts + self.labels
         loss = ones.dot(Z.take(own))
-        np.exp(Z, Z)
+        np.exp(Z, out=Z)
         total = Z.dot(self.row)
         Z /= total.reshape(-1, 1)
-        loss = (ones.dot(np.log(total, total)) - loss) / len(X)
+        loss = (ones.dot(np.log(total, out=total)) - loss) / len(X)
         Z.put(own, Z.take(own) - self.one)
         Z *= self.share
         dW2, db2 = H.T.dot(Z), ones.dot(Z)
         delta = Z.dot(W2.T, self.dH)
-        delta *= np.greater(H, zero, self.alive)
+        delta *= np.greater(H, zero, out=self.alive)
         dW1, db1 = np.matmul(X.T, delta, self.dW1), ones.dot(delta)
         for p, g in zip(self.params, (dW1, db1, dW2, db2)):
             g *= rate
