@@ -205,8 +205,8 @@ def compile(step: Step | None = None, *, fallback: bool = False, limit: int = LI
         values of other arguments, train and eval, and no_grad; the oldest goes, and a warning says what changes.
     backend : str
         "numpy", or "numba" (`pip install "tinygrad_edu[numba]"`), which makes one function of loops of what is small or
-        element-wise and follows upon each other; large products of matrices stay NumPy's.  The first call takes a
-        second longer for every twenty lines or so, and results equal the eager ones to rounding.
+        element-wise and follows upon each other; large products of matrices stay NumPy's.  The first call takes
+        about a second longer for each hundred lines of loops, and results equal the eager ones to rounding.
 
     Returns
     -------

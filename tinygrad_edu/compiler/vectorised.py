@@ -24,7 +24,7 @@ def numba() -> Any:
     """The module, if it is installed."""
     try:
         return importlib.import_module("numba")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(
             'compile: backend="numba" needs numba: pip install "tinygrad_edu[numba]", or leave the backend out',
             name="numba",
