@@ -407,3 +407,12 @@ def test_dtypes_of_derivatives() -> None:
 def test_mistakes_are_named(mistake: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         mistake()
+
+
+def test_second_derivatives_of_a_layer_on_plain_data() -> None:
+    """x^T g with x an array and g a Tensor, small and large: the Hessian of |x w + b|^2 is 2 x^T x."""
+    for samples, features in ((4, 3), (200, 150)):
+        x = np.random.default_rng(0).normal(size=(samples, features))
+        w, b, v = np.zeros((features, 2)), np.zeros(2), np.random.default_rng(1).normal(size=(features, 2))
+        _, (product, _) = tg.hvp(lambda w, b, x=x: (tg.linear(x, w, b) ** 2).sum(), [w, b], [v, np.zeros(2)])
+        np.testing.assert_allclose(product.data, 2 * x.T @ (x @ v), rtol=1e-10)

@@ -59,13 +59,6 @@ def writing() -> int:
     return now
 
 
-def edited_again(known: list[Write]) -> None:
-    """As `edited`, for memory whose `write_of` is known: a compiled step writes to the same arrays each time."""
-    now = writing()
-    for write in known:
-        write.any = now
-
-
 def write_of(array: Any) -> Write:
     """The entry of an array's memory, a new one if it has none."""
     memory = owner(array)

@@ -237,7 +237,7 @@ def compile(step: Step | None = None, *, fallback: bool = False, limit: int = LI
     >>> first = step(X, t).item()
     >>> step(X, t).item() < first
     True
-    >>> "(X, fc1_weight, out=linear1)" in step.source
+    >>> "X.dot(fc1_weight, out=linear1)" in step.source
     True
     """
     if step is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_edu.compiler.blocks import is_total
 from tinygrad_edu.compiler.buffers import Piece
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.words import SIGNS
-from tinygrad_edu.memory import BLOCK, in_blocks
 from tinygrad_edu.program import Equation, Variable
 
 if TYPE_CHECKING:
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["write_chain"]
 
+BLOCK = 32_768  # numbers: seven rows of them, and what they are computed from, fit in the cache of a core
+
 
 def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     """Element-wise operations on large arrays: a function of one block, and a line that calls it for each."""
     made = {e.target for e in chain}
-    out = [e for e in chain if source.life.last[source.life.of(e.target)] >= end or e.target in source.handed_over]
+    total = next((e.target for e in chain if is_total(e)), None)
+    out = [
+        e
+        for e in chain
+        if e.target is not total
+        and (source.life.last[source.life.of(e.target)] >= end or e.target in source.handed_over)
+    ]
     given = dict.fromkeys(x for e in chain for x in e.operands if isinstance(x, Variable) and x not in made)
     arrays = [x for x in given if np.ndim(x.value) and x not in source.constants]
     names = {x: source.text(x) for x in arrays}
@@ -47,8 +56,27 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     source.blocks[function] = "\n".join([head, *block.lines])
     del source.namespace[function]
     call = source.constant("in_blocks", in_blocks)
+    result = "" if total is None else f"{source.named(total)} = "
     texts = [f"({', '.join(part)}{',' * (len(part) == 1)})" for part in (inputs, [n for n, _ in scratch], loose)]
-    source.line(f"{call}({function}, {', '.join(texts)})")
+    source.line(f"{result}{call}({function}, {', '.join(texts)})")
+
+
+def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple[Any, ...], numbers: Any) -> Any:
+    """Call a block for one part of the arrays after the other; what the calls return, added up.
+
+    The parts are halves of halves, as in NumPy's sums, which therefore come out the same to the last bit.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+
+    def part(start: int, end: int) -> Any:
+        size = end - start
+        if size <= BLOCK:
+            return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
+        middle = start + size // 2 // 8 * 8
+        first, second = part(start, middle), part(middle, end)
+        return None if first is None else first + second
+
+    return part(0, flat[0].size)
 
 
 class Block:
@@ -60,11 +88,21 @@ class Block:
         self.dtypes: list[np.dtype[Any]] = []
         last = {x: i for i, e in enumerate(chain) for x in e.operands if isinstance(x, Variable)}
         names = dict(names)
+        self.taken = set(names.values())
+        end = ""
         free: list[int] = []
         held: dict[Variable, int] = {}
         for i, e in enumerate(chain):
             source.where = e.where or ""
             target = e.target
+            if is_total(e):
+                x = e.operands[0]
+                total = self.word("total")
+                self.lines.append(f"    {total} = np.add.reduce({names[x]})")
+                end = f"    return {total}"
+                if x in held and last[x] == i:
+                    free.append(held.pop(x))
+                continue
             beside = next(
                 (x for x in e.operands if isinstance(x, Variable) and x in names and np.ndim(x.value)), target
             )
@@ -84,6 +122,14 @@ class Block:
             else:
                 self.lines.append(f"    np.{ufunc_of(e.op).__name__}({', '.join(texts)}, out={name})")  # type: ignore[union-attr]
             free += [held.pop(x) for x in dying]
+        if end:
+            self.lines.append(end)
+
+    def word(self, word: str) -> str:
+        """A name that no argument of the block has."""
+        while word in self.taken:
+            word = f"{word}_"
+        return word
 
     def register(self, dtype: np.dtype[Any], free: list[int]) -> int:
         """A row of scratch that nobody uses."""
@@ -91,6 +137,6 @@ class Block:
             if self.dtypes[number] == dtype:
                 free.remove(number)
                 return number
-        self.registers.append(f"t{len(self.registers) + 1}")
+        self.registers.append(self.word(f"t{len(self.registers) + 1}"))
         self.dtypes.append(dtype)
         return len(self.registers) - 1

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, contents, same_attributes
 from tinygrad_edu.compiler.tracing import UPDATE
 from tinygrad_edu.errors import CompileError
-from tinygrad_edu.memory import aligned, edited_again, write_of
+from tinygrad_edu.memory import aligned, write_of, writing
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.record import Node
 from tinygrad_edu.tensor import Tensor
@@ -36,36 +38,49 @@ def _alone() -> int:
     return getrefcount(held[0])
 
 
-ALONE = _alone()
+ALONE = _alone() if hasattr(sys, "getrefcount") else 0  # where nothing can be counted, everything may be kept
 
 
 class Plan(NamedTuple):
-    """What memory a function needs."""
+    """A function, and what memory it needs as its last arguments."""
 
+    function: Any
     sizes: list[int]  # of the slots, in bytes
-    pieces: list[Piece]  # views of them
+    pieces: list[Piece | np.ndarray]  # views of them, and scratch that somebody else has
     gradients: list[Piece]  # and of large results: each with memory of its own
 
 
 class Memory:
-    """The memory of one call at a time: calls in other threads take another one."""
+    """The memory of one call at a time, and the function with it: calls in other threads take another one."""
 
     def __init__(self, plan: Plan) -> None:
         self.slots = [aligned(np.zeros(size, np.uint8)) for size in plan.sizes]
-        self.pieces = [laid_out(self.slots[piece.slot], piece) for piece in plan.pieces]
         self.gradients = [_fresh(piece) for piece in plan.gradients]
         self.kept: list[list[np.ndarray]] = [[] for _ in self.gradients]
+        # Scratch is the function's defaults: that is quicker than to hand it over at each call.
+        scratch = tuple([laid_out(self.slots[x.slot], x) if isinstance(x, Piece) else x for x in plan.pieces])
+        f = plan.function
+        self.step = types.FunctionType(f.__code__, f.__globals__, f.__name__, scratch)
+        # NumPy's warnings are off in this context: entering it takes a twentieth of the time of `np.errstate`.
+        quiet = Context()
+        quiet.run(np.seterr, all="ignore")
+        self.quietly = quiet.run
 
-    def replace(self, i: int) -> None:
-        """Other memory for gradient (or result) number i: somebody has kept the last one."""
-        kept = self.kept[i]
-        kept.append(self.gradients[i])
-        for k in range(len(kept)):
-            if getrefcount(kept[k]) <= ALONE and getrefcount(kept[k].base) <= ALONE:  # given up meanwhile
-                self.gradients[i] = kept.pop(k)
+    def look(self, i: int, left: bool) -> None:
+        """Take other memory for gradient (or result) number i if somebody has kept the last one.
+
+        `left`: it stands in the leaf's `.grad`, where the last call has left it.
+        """
+        gradients, kept = self.gradients, self.kept[i]
+        if getrefcount(gradients[i]) <= ALONE + left:
+            return
+        kept.append(gradients[i])
+        for k in range(len(kept) - 1):
+            if getrefcount(kept[k]) <= ALONE:  # given up meanwhile
+                gradients[i] = kept.pop(k)
                 break
         else:
-            self.gradients[i] = _fresh(_piece(kept[-1]))
+            gradients[i] = _fresh(_piece(kept[-1]))
         del kept[:-2]
 
 
@@ -74,8 +89,12 @@ def _piece(array: np.ndarray) -> Piece:
 
 
 def _fresh(piece: Piece) -> np.ndarray:
-    """Memory for a gradient or a result.  Views of it hang on its base."""
-    return laid_out(aligned(np.empty(math.prod(piece.shape) * piece.dtype.itemsize, np.uint8)), piece)
+    """Memory for a gradient or a result, whose owner is no array: views of it are then seen to hang on it."""
+    size = math.prod(piece.shape) * piece.dtype.itemsize
+    memory = bytearray(size + 63)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % 64  # aligned, as in `aligned`
+    strides = laid_out(np.empty(size, np.uint8), piece).strides
+    return np.ndarray(piece.shape, piece.dtype, memory, start, strides)
 
 
 class Door:
@@ -97,19 +116,19 @@ class Door:
         self.wheres = source.wheres
         self.eps = source.eps
         gradients = [_piece(variable.value) for _, variable in source.gradient_buffers.values()]
-        self.plan = Plan(source.scratch.sizes, [*source.pieces.values()], gradients)
         self.modules = [(module, dict(vars(module))) for module in listing.tracer.modules]
         self.changes = Module.changes
         self.pool: list[Memory] = []
         self.namespace = {**source.namespace}  # of the function
-        signature = [source.names[x] for x in source.inputs] + [*source.pieces, *source.gradient_buffers]
+        signature = [source.names[x] for x in source.inputs] + [*source.gradient_buffers, *source.pieces]
         head = f"def {self.name}({', '.join(signature)}):"
         heads = ["\n".join(source.heads) + "\n\n"] if source.heads else []
         self.text = "\n".join([*heads, *[f"{text}\n\n" for text in source.blocks.values()], head, *source.lines]) + "\n"
         self.first = self.text[: self.text.index(head)].count("\n") + 1  # the line of `head`
         self.file = f"<compiled {self.name}>"
         exec(compile(self.text, self.file, "exec"), self.namespace)
-        self.function = self.namespace[self.name]
+        pieces = [*source.pieces.values()]
+        self.plan = Plan(self.namespace[self.name], source.scratch.sizes, pieces, gradients)
         self.gradients = [(node, name) for name, (node, _) in source.gradient_buffers.items()]
         self.delivered = list(source.delivered)
         self.zeroed = zeroed
@@ -119,21 +138,29 @@ class Door:
         self.quick: Callable[[tuple[Any, ...]], Any] | None = None
 
     def hasten(self, args: tuple[Any, ...]) -> None:
-        """A shorter way in for arguments that are arrays: a microsecond less than looking the function up."""
-        if not args or not all(type(x) is np.ndarray for x in args):
-            return
+        """A shorter way in for arguments that are arrays, or lists of them: no function has to be looked up."""
         names: dict[str, Any] = {"STALE": STALE, "ndarray": np.ndarray, "call": self.call}
-        variables = [f"x{i}" for i in range(len(args))]
-        lines = [
-            "def quick(args):",
-            f"    if len(args) != {len(args)}: return STALE",
-            f"    {', '.join(variables)}, = args",
-        ]
-        for x, array in zip(variables, args):
-            names[f"{x}_dtype"], names[f"{x}_shape"], names[f"{x}_strides"] = array.dtype, array.shape, array.strides
-            lines.append(f"    if type({x}) is not ndarray or {x}.dtype is not {x}_dtype: return STALE")
-            lines.append(f"    if {x}.shape != {x}_shape or {x}.strides != {x}_strides: return STALE")
-        lines.append("    return call(args)")
+        lines = ["def quick(args):"]
+        leaves: list[str] = []
+
+        def take(x: Any, word: str) -> bool:
+            """Unpack one argument; `quick` returns if it is of another kind than it was here."""
+            if type(x) is np.ndarray:
+                leaves.append(word)
+                names.update({f"{word}_dtype": x.dtype, f"{word}_shape": x.shape, f"{word}_strides": x.strides})
+                lines.append(f"    if type({word}) is not ndarray or {word}.dtype is not {word}_dtype: return STALE")
+                lines.append(f"    if {word}.shape != {word}_shape or {word}.strides != {word}_strides: return STALE")
+                return True
+            if type(x) not in (list, tuple):
+                return False
+            parts = [f"{word}_{i}" for i in range(len(x))]
+            lines.append(f"    if type({word}) is not {type(x).__name__} or len({word}) != {len(x)}: return STALE")
+            lines.append(f"    [{', '.join(parts)}] = {word}")
+            return all(map(take, x, parts))
+
+        if not take(args, "args"):
+            return
+        lines.append(f"    return call([{', '.join(leaves)}])")
         exec(compile("\n".join(lines), f"<way into {self.name}>", "exec"), names)
         self.quick = names["quick"]
 
@@ -142,9 +169,8 @@ class Door:
     def _generated(self, listing: Listing, source: Source, results: Any) -> Callable[[list[Any]], Any]:
         """The door itself, as a function of the arrays and Tensors among the arguments."""
         names: dict[str, Any] = {
-            "STALE": STALE, "Module": Module, "door": self, "step": self.function, "pool": self.pool,
-            "refs": getrefcount, "errstate": np.errstate, "make": self._memory, "edited_again": edited_again,
-            "tensor": _tensor, "np": np,
+            "STALE": STALE, "Module": Module, "door": self, "pool": self.pool, "make": self._memory,
+            "refs": getrefcount, "errstate": np.errstate, "writing": writing, "tensor": _tensor, "np": np,
         }  # fmt: skip
 
         def name(value: Any, word: str) -> str:
@@ -178,12 +204,12 @@ class Door:
         for at in range(0, len(guards), 8):
             lines.append(f"    if not ({' and '.join(guards[at : at + 8])}): return STALE")
         inputs = [self._input(listing.inputs[variable], name) for variable in source.inputs]
+        inputs += [f"gradients[{i}]" for i in range(len(self.gradients))]
         updated = [e.operands[0] for e in source.equations if e.op is UPDATE]
         if updated:
             self.arrays = [_held(listing.inputs[x]) for x in updated]
-            self.writes = [write_of(array) for array in self.arrays]
             held = [self._input(listing.inputs[x], name) for x in updated]
-            same = " and ".join(f"{text} is door.arrays[{i}]" for i, text in enumerate(held))
+            same = " and ".join(f"{text} is array{i}" for i, text in enumerate(held))
             lines.append(f"    if not ({same}) and not door.moved([{', '.join(held)}]): return STALE")
         lines.append("    memory = pool.pop() if pool else make()")
         lines.append("    gradients = memory.gradients")
@@ -193,16 +219,16 @@ class Door:
             return name(node.note(), "notes") if k is None else f"leaves[{k}]._node.note()"
 
         for i, (node, _) in enumerate(self.gradients):
-            own = "0"
             if node is not None and node not in source.accumulated:
-                own = f"({notes_of(node)}.grad is gradients[{i}])"
-            lines.append(
-                f"    if refs(gradients[{i}]) > {ALONE} + {own} or refs(gradients[{i}].base) > {ALONE}: "
-                f"memory.replace({i})"
-            )
+                left = f"{notes_of(node)}.grad is gradients[{i}]"
+                lines.append(f"    if refs(gradients[{i}]) != {ALONE + 1} or not {left}: memory.look({i}, {left})")
+            else:
+                lines.append(f"    if refs(gradients[{i}]) > {ALONE}: memory.look({i}, False)")
         lines.append("    try:")
-        lines.append("        with errstate(all='ignore'):")
-        lines.append(f"            out = step({', '.join([*inputs, '*memory.pieces', '*gradients'])})")
+        if source.foreign:
+            lines.append(f"        with errstate(all='ignore'): out = memory.step({', '.join(inputs)})")
+        else:
+            lines.append(f"        out = memory.quietly({', '.join(['memory.step', *inputs])})")
         lines.append("    except Exception as error: door.explain(error)")
         lines.append("    finally: pool.append(memory)")
         count = len(source.results)
@@ -211,7 +237,7 @@ class Door:
         for node in self.zeroed:
             lines.append(f"    {notes_of(node)}.grad = None")
         if updated:
-            lines.append("    edited_again(door.writes)")
+            lines.append(f"    {' = '.join(f'write{i}.any' for i in range(len(updated)))} = writing()")
         numbers = iter(range(count))
 
         def result(x: Any) -> Any:
@@ -228,6 +254,9 @@ class Door:
             lines.append(f"    attach(result, out[{first}:{count}])")
         lines.append("    return result")
         exec(compile("\n".join(lines), f"<door of {self.name}>", "exec"), names)
+        self.names = names
+        if updated:
+            self.moved(self.arrays)
         return names["call"]
 
     @staticmethod
@@ -257,7 +286,8 @@ class Door:
         if any(now.strides != before.strides for now, before in zip(arrays, self.arrays)):
             return False
         self.arrays = arrays
-        self.writes = [write_of(array) for array in arrays]
+        for i, array in enumerate(arrays):
+            self.names[f"array{i}"], self.names[f"write{i}"] = array, write_of(array)
         return True
 
     def explain(self, error: Exception) -> None:

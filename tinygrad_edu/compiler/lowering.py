@@ -1,7 +1,7 @@
 """Operations in smaller pieces: what a forward does in NumPy, read off by running it on Tensors that are traced.
 
 So there is no second definition of any operation.  A forward that cannot be read (it looks at values, or writes into
-its own arrays) stays one call.  Softmax with cross-entropy is the one that is written out here.
+its own arrays) stays one call.  Softmax of rows, alone and with cross-entropy, is written out here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_edu.compiler.listing import Renaming, leaves_of, mapped
 from tinygrad_edu.compiler.tracing import DELIVER, DETACH, UPDATE, Traced, Tracer
 from tinygrad_edu.op import OPS, Op
+from tinygrad_edu.ops.activations import is_rows
 from tinygrad_edu.ops.losses import reduced
 from tinygrad_edu.program import Equation, Variable
 from tinygrad_edu.record import Value, apply, leaf
@@ -99,14 +100,18 @@ ROW_SUMS: Op[Any] = Op(lambda x: x.dot(np.ones(x.shape[-1], x.dtype)), vjps=[Non
 PARTS = (OWN, PICK, TAKE_ONE, LARGEST, ROW_SUMS)
 
 
-def _cross_entropy(z: Any, labels: Any, reduction: str) -> Any:
-    """As the operation's own forward, in the same order, for class numbers."""
-    shape = z.shape
-    z = z.reshape(-1, shape[-1])
+def _softmax(z: Any) -> tuple[Any, Any, Any]:
+    """Of each row: its numbers less the largest, the sum of their exponentials, and their shares of it."""
     shifted = z - apply(LARGEST, (z,)).reshape(-1, 1)
     e = np.exp(shifted)
     total = apply(ROW_SUMS, (e,))
-    p = e / total.reshape(-1, 1)
+    return shifted, total, e / total.reshape(-1, 1)
+
+
+def _cross_entropy(z: Any, labels: Any, reduction: str) -> Any:
+    """As the operation's own forward, in the same order, for class numbers."""
+    shape = z.shape
+    shifted, total, p = _softmax(z.reshape(-1, shape[-1]))
     own = apply(OWN, (labels,), {"classes": shape[-1]})
     losses = np.log(total) - apply(PICK, (shifted, own))
     return reduced(losses.reshape(shape[:-1]), reduction), apply(TAKE_ONE, (p, own)).reshape(shape)
@@ -125,10 +130,15 @@ def _forward(equation: Equation) -> Any:
     """What to read instead of the operation's forward."""
     if equation.op.name == "mean" and equation.operands[0].dtype != np.float16:
         return _mean
+    x = equation.operands[0]
+    if not isinstance(x, Variable) or not x.value.flags.c_contiguous:
+        return equation.op.forward
     if equation.op.name == "cross_entropy":
         labels = equation.operands[1]
-        if isinstance(labels, Variable) and labels.dtype.kind in "iu" and equation.operands[0].value.flags.c_contiguous:
+        if isinstance(labels, Variable) and labels.dtype.kind in "iu":
             return _cross_entropy
+    if equation.op.name == "softmax" and is_rows(x.value, equation.params["axis"]):
+        return lambda z, axis: _softmax(z)[2]
     return equation.op.forward
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from tinygrad_edu.compiler.door import Door
 from tinygrad_edu.compiler.listing import Listing, Renaming, Result, leaves_of, mapped, reads
 from tinygrad_edu.compiler.lowering import lowered
-from tinygrad_edu.compiler.passes import simplified, without_copies, without_dead, without_signs
+from tinygrad_edu.compiler.parts import assembled
+from tinygrad_edu.compiler.passes import (
+    simplified,
+    with_float_masks,
+    without_copies,
+    without_dead,
+    without_signs,
+    without_turned_products,
+)
 from tinygrad_edu.compiler.source import Source
 from tinygrad_edu.compiler.state import Reach, Saved
 from tinygrad_edu.compiler.tracing import DELIVER, Traced, Tracer
@@ -183,11 +191,12 @@ def _compiled(
             if isinstance(x, Variable) and x.kind == "constant" and x.equation is None and x not in listing.inputs:
                 constants.add(x)
     equations = simplified(equations, renaming, constants)
-    without_signs(equations)
+    equations = without_signs(equations)
     without_copies(equations)
     tree = mapped(trace.results, lambda x: Result(renaming(x.variable), x.tensor) if isinstance(x, Result) else x)
     results = [x.variable for x in _results(tree)]
-    equations = without_dead(equations, results)
+    equations = without_dead(without_turned_products(equations, results), results)
+    equations = with_float_masks(assembled(equations, results))
     used = {x for e in equations for x in reads(e)} | set(results)
     inputs = [x for x, o in listing.inputs.items() if x in used and x not in constants]
     source = writer(equations, constants, inputs, results, kept, accumulated, origin, renaming)

@@ -6,6 +6,7 @@ each call.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def update_of(optimizer: Optimizer) -> Update | None:
 
 
 def _sgd(optimizer: SGD) -> Update:
-    lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.lr"}
+    lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.rates[{i}]"}
     equation = "p <- p - lr g"
     if optimizer.weight_decay:
         lines += ["np.multiply({p}, {decay}, out={s})", "np.add({s}, {g}, out={s})"]
@@ -91,12 +92,16 @@ def write_update(source: Source, e: Equation) -> None:
     if value.size == 0:
         return
     update = update_of(optimizer)
-    rows = ["s"] if update is None else [word for word in ("s", "d") if f"{{{word}}}" in str(update.lines)]
-    blocks = update is not None and value.size >= LARGE and value.flags.c_contiguous
-    scratch = {word: _row(source, f"{word}_for_{p}", value, blocks) for word in rows}
     if update is None:
-        source.line(f"{name}.update({i}, {p}, {g}, {scratch['s']})")
+        source.foreign = True
+        source.line(f"{name}.update({i}, {p}, {g}, {name}.scratch[{i}])")
         return
+    blocks = value.size >= LARGE and value.flags.c_contiguous
+    scratch = {}
+    for word in ("s", "d"):
+        if f"{{{word}}}" in str(update.lines):
+            own = optimizer.scratch[i] if word == "s" else None
+            scratch[word] = _row(source, f"{word}_for_{p}", value, blocks, own)
     source.line(f"# {p}: {update.equation}")
     state, numbers = settings(source, e, update)
     if not blocks:
@@ -130,24 +135,26 @@ def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str
     for word, text in update.numbers.items():
         for part in word.split(", "):
             numbers[part] = f"{name}_{part}_{dtype.name}"
-        text = text.format(o=name, i=i)
-        if (text, dtype) in source.read and "corrected" not in text:
+        left = ", ".join(numbers[part] for part in word.split(", "))
+        if left in source.read:
             continue
-        source.read.add((text, dtype))
-        if ", " in word:
-            parts = [numbers[part] for part in word.split(", ")]
-            source.line(f"{', '.join(parts)} = {text}")
-        else:
-            source.line(f"{numbers[word]} = np.array({text}, np.{dtype.name})")
+        text = text.format(o=name, i=i)
+        if "," not in left:
+            source.read.add(left)
+            text = text if word == "lr" else f"np.array({text}, np.{dtype.name})"
+        source.line(f"{left} = {text}")
     return state, numbers
 
 
-def _row(source: Source, name: str, value: np.ndarray, block: bool) -> str:
-    """Scratch for an update, as large as the parameter or as a block of it."""
-    slot = source.scratch.take(BLOCK * value.itemsize if block else value.nbytes)
-    source.scratch.busy_rows.append(slot)
-    source.fixed.add(name)
+def _row(source: Source, name: str, value: np.ndarray, block: bool, own: np.ndarray | None) -> str:
+    """Scratch for an update, as large as the parameter or as a block of it: the optimiser's own, if that fits."""
     shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
+    source.fixed.add(name)
+    if own is not None and own.shape == shape:
+        source.pieces[name] = own
+        return name
+    slot = source.scratch.take(math.prod(shape) * value.itemsize)
+    source.scratch.busy_rows.append(slot)
     source.pieces[name] = Piece(slot, shape, value.dtype, order)
     return name
 

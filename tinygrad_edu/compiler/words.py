@@ -132,6 +132,6 @@ class Words:
         """Ones, with which a product is a sum."""
         key = "ones", n, dtype
         if key not in self.numbers:
-            self.numbers[key] = self.constant("ones", np.ones(n, dtype))
+            self.numbers[key] = self.constant(f"ones_{n}", np.ones(n, dtype))
             self.heads.append(f"{self.numbers[key]} = np.ones({n}, np.{dtype.name})")
         return self.numbers[key]

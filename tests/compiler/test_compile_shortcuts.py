@@ -1,0 +1,306 @@
+"""What makes a compiled step quick changes nothing: products turned around, masks of numbers, the ways in and out."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+
+F = tg.nn.functional
+RNG = np.random.default_rng(0)
+Z, LABELS = RNG.normal(size=(6, 3)), np.array([0, 2, 1, 2, 0, 1])
+
+
+def assert_same(step: Any, *args: Any, times: int = 3) -> Any:
+    """The compiled step returns what the step returns, each time."""
+    compiled = tg.compile(step)
+    for _ in range(times):
+        for a, b in zip(step(*args), compiled(*args), strict=True):
+            np.testing.assert_array_equal(np.asarray(a.data), np.asarray(b.data), strict=True)
+    assert compiled.functions == 1
+    return compiled
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("classes", [3, 40])
+def test_softmax_is_computed_once_for_both_derivatives(reduction: str, classes: int) -> None:
+    z = tg.Tensor(RNG.normal(size=(50, classes)), requires_grad=True)
+    labels = RNG.integers(0, classes, 50)
+    v = RNG.normal(size=z.shape)
+
+    def step(z: Any) -> Any:
+        loss = F.cross_entropy(z, labels, reduction).sum()
+        (g,) = tg.grad(loss, [z], create_graph=True)
+        return loss.detach(), g.detach(), *tg.grad((g * v).sum(), [z])
+
+    source = assert_same(step, z).source
+    assert source.count("np.exp(") == 1
+    assert "= softmax" not in source, "no call of the whole operation"
+
+
+def test_the_gradient_by_the_logits_is_returned() -> None:
+    """Small results are fresh arrays, also where softmax is turned into them in place."""
+
+    def step(z: Any) -> Any:
+        return tg.grad(F.cross_entropy(z, LABELS, "sum"), [z])
+
+    assert_same(step, tg.Tensor(Z, requires_grad=True))
+
+
+def test_a_product_that_is_needed_turned_around() -> None:
+    a, b, c = RNG.normal(size=(7, 5)), RNG.normal(size=(5, 6)), RNG.normal(size=(6, 7))
+
+    def step(a: Any, b: Any, c: Any) -> Any:
+        return tg.exp((tg.Tensor(a) @ b).T + c), tg.Tensor(a).T @ a
+
+    compiled = assert_same(step, a, b, c)
+    assert "b.T.dot(a.T" in compiled.source
+
+    def both(a: Any, b: Any, c: Any) -> Any:
+        product = tg.Tensor(a) @ b
+        return product.T + c, product * 2
+
+    assert ".T.dot" not in assert_same(both, a, b, c).source
+
+
+def test_a_product_that_is_turned_around_after_an_update() -> None:
+    """It is computed where it stood, with the parameter as it was."""
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(Z.T.copy())
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            before = x @ weight.detach()
+            optimizer.zero_grad()
+            ((x @ weight) ** 2).sum().backward()
+            optimizer.step()
+            return before.T * 3
+
+        function = tg.compile(step) if compiled else step
+        runs.append([function(tg.Tensor(Z)).numpy() for _ in range(3)])
+    np.testing.assert_array_equal(*runs)
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_masks_keep_infinities_and_nan(size: int) -> None:
+    """0 * inf is NaN, NaN > 0 is false, and -0.0 stays: masks of numbers change none of that."""
+    x = np.resize([np.nan, np.inf, -1.0, 2.0, 0.0], size).astype(np.float32)
+    w = np.resize([-1.0, np.inf, np.inf, -np.inf, np.nan, -0.0, 3.0], size).astype(np.float32)
+
+    def step(x: Any, w: Any) -> Any:
+        y = tg.relu(x)
+        (g,) = tg.grad((y * w).sum(), [x], create_graph=True)
+        return y.detach(), g.detach(), *tg.grad((g * w).sum(), [w])
+
+    with np.errstate(all="ignore"):  # eagerly NumPy warns
+        assert_same(step, tg.Tensor(x, requires_grad=True), tg.Tensor(w, requires_grad=True))
+
+
+def test_lists_of_arrays_are_told_apart() -> None:
+    """The short way in looks at each array of a list, and at the list."""
+    compiled = tg.compile(lambda pair, scale: (tg.Tensor(pair[0]) * scale[0][0] + pair[1]).detach())
+    a, b, scale = np.ones(3), np.arange(3.0), [(np.array([2.0]),)]
+    calls: list[tuple[Any, Any, int]] = [
+        ([a, b], scale, 1),
+        ([b, a], scale, 1),
+        ([np.ones(6)[::2], b], scale, 2),
+        ([a.astype(np.float32), b], scale, 3),
+        ([np.ones((2, 3)), b], scale, 4),
+        ((a, b), scale, 5),
+        ([a, b], ((np.array([2.0]),),), 6),
+        ([a, b], scale, 6),
+    ]
+    for pair, scale_, functions in calls:
+        np.testing.assert_array_equal(compiled(pair, scale_).numpy(), pair[0] * 2 + pair[1])
+        assert compiled.functions == functions
+    with pytest.raises(IndexError):
+        compiled([a], scale)
+
+
+def test_numpys_warnings_are_off_inside_and_as_they_were_outside() -> None:
+    compiled = tg.compile(lambda x: tg.log(x))
+    x = np.array([-1.0, 0.0, 1.0])
+    compiled(np.ones(3))
+    with np.errstate(all="warn"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            np.testing.assert_array_equal(compiled(x).numpy(), [np.nan, -np.inf, 0.0])
+        assert set(np.geterr().values()) == {"warn"}
+        with pytest.raises(RuntimeWarning):
+            np.log(x)
+
+
+def test_gradients_and_views_of_them_that_are_given_up_leave_no_memory_behind() -> None:
+    net = tg.nn.MLP([3, 4, 2], rng=0)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        for p in net.parameters():
+            p.grad = None
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        return loss
+
+    x = RNG.normal(size=(5, 3))
+    step(x)
+    memory = step.last.pool[0]
+    first = [id(g) for g in memory.gradients]
+    step(x)
+    assert [id(g) for g in memory.gradients] == first, "memory is used again"
+    view = net.fc1.weight.grad[1:].T
+    before = view.copy()
+    step(2 * x)
+    np.testing.assert_array_equal(view, before)
+    assert not np.array_equal(net.fc1.weight.grad[1:].T, before)
+    changed = [i for i, g in enumerate(memory.gradients) if id(g) != first[i]]
+    assert len(changed) == 1
+    del view
+    kept = net.fc1.weight.grad
+    step(x)
+    assert [id(g) for g in memory.gradients] == first, "the first one is free again"
+    assert kept is not net.fc1.weight.grad
+
+
+def test_the_sum_of_a_chain_is_numpys_to_the_last_bit() -> None:
+    """Blocks are the halves of halves that NumPy adds up; arguments may be called as the block's own rows."""
+    for size in (300_000, 1_000_000, 2**19 + 5):
+        for shape in ((size,), (2, size // 2)):
+            x = np.resize(RNG.normal(size=10_007).astype(np.float32), shape)
+
+            def step(t1: Any, total: Any) -> Any:
+                u = tg.tanh(tg.Tensor(t1) * total + t1) + 2
+                return u.sum(), tg.exp(-u), u.mean()
+
+            compiled = assert_same(step, x, 2 * x, times=2)
+            assert "total_ = np.add.reduce(" in compiled.source
+
+
+def test_a_sum_that_the_rest_of_a_chain_needs() -> None:
+    x = RNG.normal(size=300_000)
+
+    def step(x: Any) -> Any:
+        u = tg.exp(-tg.tanh(tg.Tensor(x) * 2))
+        v = tg.sqrt(tg.exp(u / u.sum()) + 1) * 2
+        return v.sum(), v.max()
+
+    compiled = assert_same(step, x)
+    assert compiled.source.count("= in_blocks(") == 2
+    sizes = compiled.last.plan.sizes
+    assert sum(sizes) < 2.3 * x.nbytes, "u and v, whose largest number is asked for; the rest are rows of blocks"
+
+
+def test_signs_that_cancel() -> None:
+    """-x x and its derivative, signed zeros included; whole numbers without a sign are left alone."""
+    x = np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan])
+    w = np.array([1.0, -1.0, -0.0, 0.0, 2.0, 3.0, 4.0])
+
+    def step(x: Any) -> Any:
+        y = -x * x
+        (g,) = tg.grad((y * w).sum(), [x])
+        return y.detach(), g, 1 / g, 1 / (w - g), (-x - x).detach()
+
+    with np.errstate(all="ignore"):
+        compiled = assert_same(step, tg.Tensor(x, requires_grad=True))
+    assert compiled.source.count("np.negative") == 3, "-x, g (which is divided by), and the last result"
+
+    whole, signed = np.array([1, 2, 255], np.uint8), np.array([3, -4, 5], np.int16)
+    assert_same(lambda a, b: (a + -tg.Tensor(b), -tg.Tensor(b) * a), signed, whole)
+
+
+def test_a_negative_of_a_parameter_before_its_update() -> None:
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(np.array([1.0, 2.0, 3.0]))
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            negative, square = -weight.detach(), weight.detach() * x
+            optimizer.zero_grad()
+            (weight**2 * x).sum().backward()
+            optimizer.step()
+            return x + negative, -x * weight.detach(), square
+
+        function = tg.compile(step) if compiled else step
+        runs.append([[y.numpy() for y in function(tg.Tensor(np.arange(3.0)))] for _ in range(3)])
+    np.testing.assert_array_equal(*runs)
+
+
+PLACES: dict[str, tuple[list[Any], bool]] = {  # and whether something is filled with 0 first
+    "all columns": ([np.s_[:, :2], np.s_[:, 2:5], np.s_[:, 5:]], False),
+    "some columns": ([np.s_[:, :2], np.s_[:, 4:5]], True),
+    "every other": ([np.s_[:, ::2], np.s_[..., 1::2]], False),
+    "rows": ([0, np.s_[1:4], 4, -1], False),
+    "numbers": ([(0, 0), (5, 5), (slice(1, 5), 0), (0, None, slice(1, 3))], True),
+    "overlapping": ([np.s_[:, :4], np.s_[:, 3:]], True),
+    "by arrays": ([np.array([0, 0, 1]), np.s_[3:]], True),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_gradients_of_parts_are_put_side_by_side(name: str) -> None:
+    places, filled = PLACES[name]
+    weights = [RNG.normal(size=np.shape(np.zeros((6, 6))[place])) for place in places]
+    weights[0] = np.copysign(0.0, weights[0])
+
+    def step(x: Any) -> Any:
+        y = x * 1.5
+        loss = sum(((tg.exp(y[place]) * w).sum() for place, w in zip(places, weights)), 0.0)
+        (g,) = tg.grad(loss, [y])
+        return loss.detach(), g, 1 / g
+
+    with np.errstate(all="ignore"):  # 1 / g tells 0 from -0
+        source = assert_same(step, tg.Tensor(RNG.normal(size=(6, 6)), requires_grad=True)).source
+    assert ("scatter_add(" in source) == (name == "by arrays")
+    assert ("[...] = 0" in source or "np.zeros(" in source) == filled
+
+
+def test_the_part_of_a_parameter_before_its_update() -> None:
+    runs = []
+    for compiled in (False, True):
+        weight = tg.nn.Parameter(np.arange(4.0))
+        optimizer = tg.optim.SGD([weight], lr=0.1)
+
+        def step(x: Any, weight: Any = weight, optimizer: Any = optimizer) -> Any:
+            left = tg.scatter_add(weight.detach()[:2], index=slice(0, 2), shape=(4,))
+            optimizer.zero_grad()
+            (weight * x).sum().backward()
+            optimizer.step()
+            return left + tg.scatter_add(weight.detach()[2:], index=slice(2, 4), shape=(4,))
+
+        function = tg.compile(step) if compiled else step
+        runs.append([function(tg.Tensor(np.ones(4))).numpy() for _ in range(3)])
+    np.testing.assert_array_equal(*runs)
+
+
+def test_an_update_needs_no_scratch_of_its_own() -> None:
+    """The optimiser has some already, as large as the parameter or as a block of it."""
+    for size in (30, 700):
+        net = tg.nn.Linear(size, size, rng=0)
+        for optimizer in (tg.optim.SGD(net.parameters(), 0.1, momentum=0.9), tg.optim.Adam(net.parameters())):
+
+            @tg.compile
+            def step(x: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+                optimizer.zero_grad()
+                loss = (net(x) ** 2).mean()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            step(np.ones((2, size)))
+            assert sum(step.last.plan.sizes) < net.weight.data.nbytes
+
+
+def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs() -> None:
+    def step(x: Any, y: Any) -> Any:
+        x, y = tg.Tensor(x), tg.Tensor(y)
+        return (x * y + y * x), 1 / (x * 0.0), 1 / (x * -0.0), x - y, y - x, 1 / (-x * -0.0)
+
+    with np.errstate(all="ignore"):
+        source = assert_same(step, np.array([1.0, 2.0, -3.0]), np.array([1.0, 5.0, 0.5])).source
+    assert source.count("np.multiply(") + source.count(" *= ") == 4
+    assert source.count("np.subtract(") + source.count(" -= ") == 2
