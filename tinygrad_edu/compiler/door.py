@@ -118,6 +118,7 @@ class Door:
         self.name = identifier(name)
         self.reach = reach
         self.wheres = source.wheres
+        self.eps = source.eps
         gradients = [_piece(variable.value) for _, variable in source.gradient_buffers.values()]
         self.modules = [(module, dict(vars(module))) for module in listing.tracer.modules]
         self.changes = Module.changes

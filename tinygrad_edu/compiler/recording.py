@@ -105,8 +105,16 @@ class Trace:
         return node is not None and node.needs_grad and node.op is not None and node.args is not None
 
 
-def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], reach: Reach, saved: Saved) -> Door:
-    """The compiled function of a step for these arguments."""
+def build(
+    step: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    leaves: list[Any],
+    reach: Reach,
+    saved: Saved,
+    writer: type[Source] = Source,
+) -> Door:
+    """The compiled function of a step for these arguments, as `writer` writes it."""
     first = Trace(step, args, kwargs, leaves, reach)
     ends = {node: node.notes.grad for node in _grad_nodes(first, reach) if node.notes is not None}
     saved.restore()
@@ -151,7 +159,7 @@ def build(step: Callable[..., Any], args: Any, kwargs: Any, leaves: list[Any], r
             zeroed.append(of_first[k])
     for node in first.listing.arguments:  # stand for arguments: their gradients would hold the whole trace
         node.note().grad = None
-    return _compiled(step, first, reach, kept, accumulated, zeroed)
+    return _compiled(step, first, reach, kept, accumulated, zeroed, writer)
 
 
 def _grad_nodes(trace: Trace, reach: Reach) -> list[Node]:
@@ -165,7 +173,13 @@ def _grad_nodes(trace: Trace, reach: Reach) -> list[Node]:
 
 
 def _compiled(
-    step: Callable[..., Any], trace: Trace, reach: Reach, kept: set[Node], accumulated: set[Node], zeroed: list[Node]
+    step: Callable[..., Any],
+    trace: Trace,
+    reach: Reach,
+    kept: set[Node],
+    accumulated: set[Node],
+    zeroed: list[Node],
+    writer: type[Source],
 ) -> Door:
     listing = trace.listing
     listing.name(_words(step, listing))
@@ -185,7 +199,7 @@ def _compiled(
     equations = with_float_masks(assembled(equations, results))
     used = {x for e in equations for x in reads(e)} | set(results)
     inputs = [x for x, o in listing.inputs.items() if x in used and x not in constants]
-    source = Source(equations, constants, inputs, results, kept, accumulated, origin, renaming)
+    source = writer(equations, constants, inputs, results, kept, accumulated, origin, renaming)
     attach = None
     extra = len(trace.attached)
     if extra:

@@ -45,6 +45,8 @@ class Source(Words):
         For the pieces of an operation, the equation that they were.
     """
 
+    eps = 0.0  # by how much results may be rounded otherwise than their dtype says
+
     def __init__(
         self,
         equations: list[Equation],
@@ -81,7 +83,7 @@ class Source(Words):
 
     def write(self) -> None:
         """The whole function."""
-        groups = grouped(self.equations, self.constants)
+        groups = self.groups()
         equations = self.equations = [e for group in groups for e in (group if isinstance(group, list) else [group])]
         self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
         gradients = [e.target for e in equations if e.op is DELIVER]
@@ -104,7 +106,7 @@ class Source(Words):
             self.now, self.where = at, first.where or ""
             self.explain(first)
             if isinstance(group, list):
-                write_chain(self, group, at + len(group))
+                self.group(group, at + len(group))
             else:
                 self.equation(group)
             for i in range(at, at + (len(group) if isinstance(group, list) else 1)):
@@ -117,15 +119,28 @@ class Source(Words):
         self.where = ""
         self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
 
+    def groups(self) -> list[Equation | list[Equation]]:
+        """The equations, with those that are written together as lists."""
+        return grouped(self.equations, self.constants)
+
+    def group(self, group: list[Equation], end: int) -> None:
+        """What is written together; `end` is the number of the equation behind it."""
+        write_chain(self, group, end)
+
     def explain(self, equation: Equation) -> None:
         """A comment, where another operation begins."""
+        note = self.remark(equation)
+        if note:
+            self.line(f"# {note}")
+
+    def remark(self, equation: Equation) -> str:
+        """Module and equation, where another operation begins."""
         whole = self.origin.get(equation, equation)
         about = equation.of or whole
-        if about is not self.explained:
-            self.explained = about
-            note = self.explanation(whole)
-            if note:
-                self.line(f"# {note}")
+        if about is self.explained:
+            return ""
+        self.explained = about
+        return self.explanation(whole)
 
     def can_be_handed_over(self, delivery: Equation) -> bool:
         g = delivery.operands[0]

@@ -273,20 +273,20 @@ def _put_back(optimizer: Optimizer, attributes: dict[str, Any]) -> None:
             setattr(optimizer, name, value)
 
 
-def difference(a: Any, b: Any) -> float | None:
+def difference(a: Any, b: Any, eps: float = 0.0) -> float | None:
     """How far apart two values are, in units of rounding errors of the largest; 0 if bit for bit equal, None if they
-    do not compare at all.
+    do not compare at all.  A rounding error is at least `eps`: float64 may have been computed from float32.
     """
     if isinstance(a, Tensor):
         a = a._data
     if isinstance(b, Tensor):
         b = b._data
     if isinstance(a, dict) and isinstance(b, dict):
-        return _worst(difference(a[k], b[k]) for k in a) if a.keys() == b.keys() else None
+        return _worst(difference(a[k], b[k], eps) for k in a) if a.keys() == b.keys() else None
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return _worst(difference(x, y) for x, y in zip(a, b)) if len(a) == len(b) else None
+        return _worst(difference(x, y, eps) for x, y in zip(a, b)) if len(a) == len(b) else None
     if isinstance(a, np.ndarray | np.generic) and isinstance(b, np.ndarray | np.generic):
-        return _apart(np.asarray(a), np.asarray(b))
+        return _apart(np.asarray(a), np.asarray(b), eps)
     try:
         return 0.0 if a is b or bool(a == b) else None
     except (TypeError, ValueError):
@@ -302,7 +302,7 @@ def _worst(differences: Iterable[float | None]) -> float | None:
     return worst
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> float | None:
+def _apart(a: np.ndarray, b: np.ndarray, eps: float) -> float | None:
     if a.shape != b.shape or a.dtype != b.dtype:
         return None
     if a.dtype.kind != "f":
@@ -317,4 +317,4 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float | None:
             return None
         x, y = a[finite].astype(np.float64), b[finite].astype(np.float64)
         scale = max(float(np.abs(x).max(initial=0)), float(np.abs(y).max(initial=0)))
-        return float(np.abs(x - y).max(initial=0) / (scale * float(np.finfo(a.dtype).eps)))
+        return float(np.abs(x - y).max(initial=0) / (scale * max(eps, float(np.finfo(a.dtype).eps))))

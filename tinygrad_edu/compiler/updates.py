@@ -20,7 +20,7 @@ from tinygrad_edu.program import Equation
 if TYPE_CHECKING:
     from tinygrad_edu.compiler.source import Source
 
-__all__ = ["write_update"]
+__all__ = ["Update", "settings", "update_of", "write_update"]
 
 
 class Update(NamedTuple):
@@ -32,7 +32,7 @@ class Update(NamedTuple):
     equation: str
 
 
-def _update_of(optimizer: Optimizer) -> Update | None:
+def update_of(optimizer: Optimizer) -> Update | None:
     """How to write an optimiser's update, or None if it is none of ours."""
     if isinstance(optimizer, SGD) and type(optimizer) is SGD:
         return _sgd(optimizer)
@@ -92,7 +92,7 @@ def write_update(source: Source, e: Equation) -> None:
     value = np.asarray(e.operands[0].value)
     if value.size == 0:
         return
-    update = _update_of(optimizer)
+    update = update_of(optimizer)
     if update is None:
         source.foreign = True
         source.line(f"{name}.update({i}, {p}, {g}, {name}.scratch[{i}])")
@@ -104,10 +104,31 @@ def write_update(source: Source, e: Equation) -> None:
             own = optimizer.scratch[i] if word == "s" else None
             scratch[word] = _row(source, f"{word}_for_{p}", value, blocks, own)
     source.line(f"# {p}: {update.equation}")
+    state, numbers = settings(source, e, update)
+    if not blocks:
+        for text in update.lines:
+            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
+        return
+    words = ["p", "g", *state, *scratch, *numbers]
+    function = f"{name}_block"
+    if function not in source.blocks:
+        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
+        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
+        source.fixed.add(function)
+    call = source.constant("in_blocks", in_blocks)
+    arrays = [p, g, *state.values()]
+    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
+    source.line(f"{call}({function}, {', '.join(parts)})")
+
+
+def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str], dict[str, str]]:
+    """Lines that fetch the arrays of state and the numbers of an update; what they are called."""
+    p, optimizer, i = source.text(e.operands[0]), e.params["optimizer"], e.params["index"]
+    name = source.constant(type(optimizer).__name__.lower(), optimizer)
+    dtype = np.asarray(e.operands[0].value).dtype
     for helper in (velocity, corrected):
         if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
             source.constant(helper.__name__, helper)
-    dtype = value.dtype
     state, numbers = {}, {}
     for word, text in update.state.items():
         state[word] = f"{word}_of_{p}"
@@ -123,20 +144,7 @@ def write_update(source: Source, e: Equation) -> None:
             source.read.add(left)
             text = text if word == "lr" else f"np.array({text}, np.{dtype.name})"
         source.line(f"{left} = {text}")
-    if not blocks:
-        for text in update.lines:
-            source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
-        return
-    words = ["p", "g", *state, *scratch, *numbers]
-    function = f"{name}_block"
-    if function not in source.blocks:
-        lines = [f"    {text.format(**{word: word for word in words})}" for text in update.lines]
-        source.blocks[function] = "\n".join([f"def {function}({', '.join(words)}):", *lines])
-        source.fixed.add(function)
-    call = source.constant("in_blocks", in_blocks)
-    arrays = [p, g, *state.values()]
-    parts = [f"({', '.join(x)}{',' * (len(x) == 1)})" for x in (arrays, [*scratch.values()], [*numbers.values()])]
-    source.line(f"{call}({function}, {', '.join(parts)})")
+    return state, numbers
 
 
 def _row(source: Source, name: str, value: np.ndarray, block: bool, own: np.ndarray | None) -> str:

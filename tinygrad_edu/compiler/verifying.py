@@ -61,7 +61,7 @@ def _compare(
         )
     now = [*saved.now(), *[("an argument's gradient", _copy(x.grad)) for x, _ in grads]]
     for (name, a), (_, b) in zip([("what it returns", expected), *after], [("", _copies(result)), *now]):
-        apart = difference(a, b)
+        apart = difference(a, b, door.eps)
         if apart is None or apart > ROUNDING:
             raise CompileError(
                 f"compile: {door.name}: compiled and eager step differ in {name}. Something in it was computed "

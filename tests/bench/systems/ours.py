@@ -1,7 +1,8 @@
-"""This package, eager and compiled."""
+"""This package, eager and compiled, into NumPy's calls and into numba's loops."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -180,4 +181,10 @@ def systems() -> list[System]:
         found.append(made(f"{OURS} compiled", NETWORKS, tg.compile))
     else:
         found.append(System(f"{OURS} compiled", "tg.compile is not there", {}))
+    name = f"{OURS} compiled, numba"
+    try:
+        system = made(name, NETWORKS, functools.partial(tg.compile, backend="numba"))
+        found.append(system._replace(version=f"{VERSION}, numba {version('numba')}"))
+    except PackageNotFoundError:
+        found.append(System(name, 'not installed: pip install "tinygrad_edu[numba]"', {}))
     return found
