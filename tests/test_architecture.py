@@ -19,7 +19,8 @@ STANDARD = sys.stdlib_module_names
 
 # Who may import whom: only what stands in the same line or in one further up.
 LAYERS = [
-    {"errors", "porting", "late", "memory", "modes", "anomaly", "sums", "record", "edits", "engine", "manual"},
+    {"errors", "porting", "late", "memory", "blocks", "sums", "manual"},
+    {"modes", "anomaly", "record", "edits", "engine"},
     {"op"},
     {"ops"},
     {"methods"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import memory, optim
+from tinygrad_edu import blocks, optim
 
 if os.environ.get("CI"):
     import torch  # there it must not be missing
@@ -78,12 +78,12 @@ def test_blocks_change_nothing(name: str, settings: dict, monkeypatch: pytest.Mo
 
     whole, scratch = trained()
     assert [s.shape for s in scratch] == [(7, 5), (16,), (5, 7)]
-    for module in (optim, memory):
+    for module in (optim, blocks):
         monkeypatch.setattr(module, "BLOCK", 4)
     monkeypatch.setattr(optim, "LARGE", 16)
-    blocks, scratch = trained()
+    in_parts, scratch = trained()
     assert [s.shape for s in scratch] == [(4,)] * 3  # so a step needs little memory beside the parameters
-    for a, b in zip(whole, blocks):
+    for a, b in zip(whole, in_parts):
         np.testing.assert_array_equal(a, b)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,27 +113,3 @@ def aligned(array: Any) -> Any:
     copy = buffer[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
-
-
-BLOCK = 65536  # numbers: with what is computed from them they fit in the cache of a core
-LARGE = 262144  # numbers: below, a whole array fits
-
-
-def in_blocks(
-    function: Callable[..., object],
-    arrays: tuple[Any, ...],
-    rows: tuple[Any, ...],
-    numbers: tuple[Any, ...] = (),
-) -> None:
-    """Call `function` with one block of each array after the other, rows of scratch of its size, and the numbers.
-
-    Each pass over a large array takes it from memory and writes it back.  In blocks, all passes but the first find
-    their numbers in the cache.
-    """
-    flat = [array.reshape(-1) for array in arrays]
-    size = flat[0].size
-    for start in range(0, size, BLOCK):
-        end = min(start + BLOCK, size)
-        if end - start < BLOCK:
-            rows = tuple([row[: end - start] for row in rows])
-        function(*[array[start:end] for array in flat], *rows, *numbers)

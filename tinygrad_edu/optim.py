@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_edu.memory import BLOCK, LARGE, aligned, in_blocks, write_of, writing
+from tinygrad_edu.blocks import BLOCK, LARGE, in_blocks
+from tinygrad_edu.memory import aligned, write_of, writing
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_edu.blocks import LARGE
 from tinygrad_edu.compiler.listing import reads
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.passes import is_kept
-from tinygrad_edu.memory import LARGE
 from tinygrad_edu.op import OPS
 from tinygrad_edu.program import Equation, Variable
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_edu.blocks import BLOCK, in_blocks
 from tinygrad_edu.compiler.blocks import is_total
 from tinygrad_edu.compiler.buffers import Piece
 from tinygrad_edu.compiler.lowering import ufunc_of
@@ -16,9 +16,7 @@ from tinygrad_edu.program import Equation, Variable
 if TYPE_CHECKING:
     from tinygrad_edu.compiler.source import Source
 
-__all__ = ["in_blocks", "write_chain"]
-
-BLOCK = 32_768  # numbers: seven arrays of them fit in the cache of a core
+__all__ = ["write_chain"]
 
 
 def write_chain(source: Source, chain: list[Equation], end: int) -> None:
@@ -59,24 +57,6 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     result = "" if total is None else f"{source.named(total)} = "
     texts = [f"({', '.join(part)}{',' * (len(part) == 1)})" for part in (inputs, [n for n, _ in scratch], loose)]
     source.line(f"{result}{call}({function}, {', '.join(texts)})")
-
-
-def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple[Any, ...], numbers: Any) -> Any:
-    """Call a block for one part of the arrays after the other; what the calls return, added up.
-
-    The parts are halves of halves, as in NumPy's sums, which therefore come out the same to the last bit.
-    """
-    flat = [array.reshape(-1) for array in arrays]
-
-    def part(start: int, end: int) -> Any:
-        size = end - start
-        if size <= BLOCK:
-            return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
-        middle = start + size // 2 // 8 * 8
-        first, second = part(start, middle), part(middle, end)
-        return None if first is None else first + second
-
-    return part(0, flat[0].size)
 
 
 class Block:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_edu.blocks import BLOCK, LARGE, in_blocks
 from tinygrad_edu.compiler.buffers import Piece, order_of
-from tinygrad_edu.compiler.chains import in_blocks
-from tinygrad_edu.memory import BLOCK, LARGE
 from tinygrad_edu.optim import SGD, Adam, AdamW, Optimizer
 from tinygrad_edu.program import Equation
 
