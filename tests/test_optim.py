@@ -1,6 +1,8 @@
 """Optimisers against PyTorch's, step by step, and what they refuse."""
 
+import gc
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -79,12 +81,30 @@ def test_blocks_change_nothing(name: str, settings: dict, monkeypatch: pytest.Mo
     whole, scratch = trained()
     assert [s.shape for s in scratch] == [(7, 5), (16,), (5, 7)]
     for module in (optim, blocks):
-        monkeypatch.setattr(module, "BLOCK", 4)
-    monkeypatch.setattr(optim, "LARGE", 16)
+        monkeypatch.setattr(module, "BLOCK", 16)
+    monkeypatch.setattr(optim, "LARGE", 17)
     in_parts, scratch = trained()
-    assert [s.shape for s in scratch] == [(4,)] * 3  # so a step needs little memory beside the parameters
+    assert [s.shape for s in scratch] == [(16,)] * 3  # so a step needs little memory beside the parameters
     for a, b in zip(whole, in_parts):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_in_blocks_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient is gone when it is forgotten, without the garbage collector."""
+    for module in (optim, blocks):
+        monkeypatch.setattr(module, "BLOCK", 16)
+    monkeypatch.setattr(optim, "LARGE", 17)
+    w = tg.nn.Parameter(np.ones(100))
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+    gc.disable()
+    try:
+        w.grad = np.ones(100)
+        gradient = weakref.ref(w.grad)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert gradient() is None
+    finally:
+        gc.enable()
 
 
 def test_an_optimizer_of_ones_own_gets_scratch_as_large_as_the_parameter(monkeypatch: pytest.MonkeyPatch) -> None:

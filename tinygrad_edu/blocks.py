@@ -20,13 +20,17 @@ def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple
     same to the last bit.
     """
     flat = [array.reshape(-1) for array in arrays]
+    return _part(function, flat, rows, numbers, 0, flat[0].size)
 
-    def part(start: int, end: int) -> Any:
-        size = end - start
-        if size <= BLOCK:
-            return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
-        middle = start + size // 2 // 8 * 8
-        first, second = part(start, middle), part(middle, end)
-        return None if first is None else first + second
 
-    return part(0, flat[0].size)
+def _part(
+    function: Callable[..., Any], flat: list[Any], rows: tuple[Any, ...], numbers: Any, start: int, end: int
+) -> Any:
+    # (Not inside of `in_blocks`: a function that knows itself is a circle, and would hold the arrays.)
+    size = end - start
+    if size <= BLOCK:
+        return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
+    middle = start + size // 2 // 8 * 8
+    first = _part(function, flat, rows, numbers, start, middle)
+    second = _part(function, flat, rows, numbers, middle, end)
+    return None if first is None else first + second
