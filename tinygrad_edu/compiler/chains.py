@@ -67,16 +67,17 @@ def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple
     The parts are halves of halves, as in NumPy's sums, which therefore come out the same to the last bit.
     """
     flat = [array.reshape(-1) for array in arrays]
+    return _part(function, flat, rows, numbers, 0, flat[0].size)
 
-    def part(start: int, end: int) -> Any:
-        size = end - start
-        if size <= BLOCK:
-            return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
-        middle = start + size // 2 // 8 * 8
-        first, second = part(start, middle), part(middle, end)
-        return None if first is None else first + second
 
-    return part(0, flat[0].size)
+def _part(function: Callable[..., Any], arrays: list[Any], rows: tuple[Any, ...], numbers: Any, i: int, j: int) -> Any:
+    """The numbers from i to j.  (A function inside of `in_blocks` that calls itself is a cycle, and would keep them.)"""
+    if j - i <= BLOCK:
+        return function(*[array[i:j] for array in arrays], *[row[: j - i] for row in rows], *numbers)
+    middle = i + (j - i) // 2 // 8 * 8
+    first = _part(function, arrays, rows, numbers, i, middle)
+    second = _part(function, arrays, rows, numbers, middle, j)
+    return None if first is None else first + second
 
 
 class Block:
