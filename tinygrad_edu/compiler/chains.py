@@ -71,7 +71,7 @@ def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple
 
 
 def _part(function: Callable[..., Any], arrays: list[Any], rows: tuple[Any, ...], numbers: Any, i: int, j: int) -> Any:
-    """The numbers from i to j.  (A function inside of `in_blocks` that calls itself is a cycle, and would keep them.)"""
+    """The numbers from i to j.  (A function inside of `in_blocks` that calls itself would be a cycle, and keep all.)"""
     if j - i <= BLOCK:
         return function(*[array[i:j] for array in arrays], *[row[: j - i] for row in rows], *numbers)
     middle = i + (j - i) // 2 // 8 * 8
