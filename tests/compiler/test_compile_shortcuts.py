@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from typing import Any
 
@@ -304,3 +305,31 @@ def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs(
         source = assert_same(step, np.array([1.0, 2.0, -3.0]), np.array([1.0, 5.0, 0.5])).source
     assert source.count("np.multiply(") + source.count(" *= ") == 4
     assert source.count("np.subtract(") + source.count(" -= ") == 2
+
+
+def test_nothing_holds_on_to_large_gradients() -> None:
+    """Also where the collector is off: the next call writes to the same memory."""
+    net = tg.nn.Linear(600, 600, rng=0)
+    optimizer = tg.optim.SGD(net.parameters(), 1e-3, momentum=0.9)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            step(np.ones((2, 600)))
+        assert "in_blocks(" in step.source
+        memory = step.last.pool[0]
+        first = [id(g) for g in memory.gradients]
+        for _ in range(3):
+            step(np.ones((2, 600)))
+            assert [id(g) for g in memory.gradients] == first
+    finally:
+        gc.enable()
