@@ -69,6 +69,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("*", "_each_class: math.prod(scores.shape[:-1]) or 1  ->  math.prod(scores.shape[:-1]) or 2"): (
         "of no samples there is no gradient that could be wrong"
     ),
+    ("relu", "rule 0: as_numbers(y > zero_beside(y), y.dtype)  ->  y > zero_beside(y)"): _SHORTCUT,
     ("power", "rule 0: if isinstance(b, (int, float))  ->  if False"): _SHORTCUT,
     ("power", "rule 0: g * np.zeros_like(a)  ->  np.zeros_like(a)"): "zero times any finite g",
     ("power", "rule 0: np.where(b == 0, 1, b - 1)  ->  np.where(b == 0, 2, b - 1)"): "times b, which is 0 there",
@@ -78,10 +79,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("matmul", "rule 0: da if a.ndim > 1 else da.reshape((*da.shape[:-2], da.shape[-1]))  ->  da"): _ENGINE,
     ("matmul", "rule 0: da.reshape((*da.shape[:-2], da.shape[-1]))  ->  da"): _ENGINE,
     ("matmul", "rule 0: a.ndim > 1  ->  a.ndim >= 1"): _ENGINE,
-    (
-        "linear",
-        "rule 1: x.T @ g if x.ndim == 2 else _flat(x).T @ _flat(g)  ->  _flat(x).T @ _flat(g)",
-    ): "_flat leaves a matrix as it is",
+    ("linear", "rule 1: if x.ndim != 2  ->  if True"): "_flat leaves a matrix as it is",
     (
         "transpose",
         "_inverse: tuple(np.argsort([i % len(axes) for i in axes]).tolist())"

@@ -28,13 +28,13 @@ def zero_beside(x: Any) -> Any:
     return ZEROS.get(x.dtype, 0) if type(x) is np.ndarray else 0
 
 
-def _is_positive(y: Any) -> Any:
-    """1 where y > 0, else 0.  Numbers are multiplied quicker than booleans: 0.74 of the time for 128 x 128."""
-    return (y > zero_beside(y)).astype(y.dtype) if type(y) is np.ndarray else y > 0
+def as_numbers(mask: Any, dtype: Any) -> Any:
+    """0 and 1 for False and True: numbers are multiplied quicker than booleans, 128 x 128 in 0.74 of the time."""
+    return mask.astype(dtype) if type(mask) is np.ndarray else mask
 
 
 @operation(
-    vjps=[lambda g, y, x: g * _is_positive(y)],
+    vjps=[lambda g, y, x: g * as_numbers(y > zero_beside(y), y.dtype)],
     notation=Notation("relu(<x>)", r"\operatorname{relu}(<x>)"),
     samples=[sample(normal(3, 4))],
 )

@@ -48,7 +48,7 @@ def share(g: Any, count: int, reduction: str) -> Any:
     """What each of `count` losses receives of the gradient `g` of the reduced one."""
     if reduction != "mean":
         return g
-    return (g.astype(np.float32) if g.dtype is HALF else g) / (count or 1)
+    return (g.astype(np.float32) if g.dtype is HALF else g) / count
 
 
 # ------------------------------------------------------------------------------- classes: cross-entropy
@@ -164,7 +164,7 @@ def _each_class(g: Any, scores: Any, reduction: str) -> Any:
     """The share of each sample, with an axis for the classes."""
     if reduction == "none":
         return g.reshape((*g.shape, 1))
-    return share(g, len(scores) if scores.ndim == 2 else math.prod(scores.shape[:-1]), reduction)
+    return share(g, math.prod(scores.shape[:-1]) or 1, reduction)
 
 
 def _error(p: Any, targets: Any) -> Any:
