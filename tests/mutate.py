@@ -96,10 +96,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "*",
         "_distribution: if isinstance(targets, np.ndarray)  ->  if True",
     ): "the same numbers; only a program laid out from the record would miss where they come from",
-    (
-        "*",
-        "_each_class: g.reshape((*g.shape, 1)) if reduction == 'none' else g  ->  g.reshape((*g.shape, 1))",
-    ): "a reduced g has shape (), and (1,) broadcasts as well",
     ("std", "rule 0: np.where(y == 0, 1, y)  ->  np.where(y == 0, 2, y)"): "times 0",
     ("std", "_freedom: free if free > 0 else math.nan  ->  free"): "y is NaN then, and the gradient with it",
     ("std", "_freedom: free > 0  ->  free >= 0"): "y is NaN then, and the gradient with it",
@@ -205,7 +201,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("svd", "rule 0: n > m  ->  n >= m"): _OUTSIDE,
     ("svd", "rule 0: if m > n  ->  if True"): _OUTSIDE,
     ("svd", "rule 0: m > n  ->  m >= n"): _OUTSIDE,
-    ("multi_margin_loss", "_starts: rows.shape[-1] or 1  ->  rows.shape[-1] or 2"): "no classes, no samples",
     (
         "copysign",
         "rule 0: np.sign(a) * np.copysign(1, b)  ->  np.sign(a) / np.copysign(1, b)",
