@@ -45,7 +45,6 @@ class Optimizer:
         self.scratch = [
             buffer[:size].view(p.dtype).reshape(shape) for p, shape, size in zip(self.params, shapes, sizes)
         ]
-        self.numbers = range(len(self.params))
         self.arrays = [p.data for p in self.params]
         self.writes = [write_of(array) for array in self.arrays]
 
@@ -74,7 +73,7 @@ class Optimizer:
             return
         now = writing()
         update = self.update
-        for i, p, array, scratch, write in zip(self.numbers, self.params, self.arrays, self.scratch, self.writes):
+        for i, (p, array, scratch, write) in enumerate(zip(self.params, self.arrays, self.scratch, self.writes)):
             notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
             if notes is not None and notes.grad is not None:
                 g = notes.grad

@@ -7,8 +7,6 @@ from typing import Any
 
 from tinygrad_edu.nn import functional
 from tinygrad_edu.nn.module import Module
-from tinygrad_edu.op import Op
-from tinygrad_edu.record import apply
 
 __all__ = [
     "ACTIVATIONS", "ELU", "GELU", "SELU", "Activation", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid",
@@ -38,8 +36,7 @@ class Activation(Module):
 
     def forward(self, x: Any) -> Any:
         if not self.settings:
-            function = self.function
-            return apply(function, (x,)) if type(function) is Op and not function.defaults else function(x)
+            return self.function(x)
         return self.function(x, **{name: getattr(self, name) for name in self.settings})
 
     def extra_repr(self) -> str:
