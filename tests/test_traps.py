@@ -1350,6 +1350,33 @@ def test_trap_31_saturated_sigmoids() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
+def test_trap_32_labels_of_any_integer_type(dtype: str) -> None:
+    """Eager and compiled: NumPy makes floats of uint64 and int64 added up, which name no place."""
+    z0, labels = np.random.default_rng(0).normal(size=(3, 4)), np.array([3, 0, 2])
+
+    def loss_and_gradient(labels: Any, wrap: Callable[[Any], Any]) -> tuple[Any, Any]:
+        z = leaf(z0)
+
+        def step(labels: Any) -> Any:
+            z.grad = None
+            loss = functional.cross_entropy(z, labels)
+            loss.backward()
+            return loss
+
+        loss = wrap(step)(labels)
+        return loss.numpy(), z.grad
+
+    expected = loss_and_gradient(labels, lambda step: step)
+    for wrap in (lambda step: step, tg.compile):
+        for a, b in zip(loss_and_gradient(labels.astype(dtype), wrap), expected):
+            same(a, b)
+    q = leaf(z0)
+    same(functional.nll_loss(q, labels.astype(dtype)).data, functional.nll_loss(q, labels).data)
+    with pytest.raises(ValueError, match=r"label 4 at position 1 is outside 0\.\.3"):
+        functional.cross_entropy(q, np.array([0, 4, 1], dtype))
+
+
 def test_trap_32_labels_out_of_range() -> None:
     """A class number outside 0..C-1 raises with its position: NumPy would take -1 for the last class."""
     z = leaf(np.zeros((32, 10)))

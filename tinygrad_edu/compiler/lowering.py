@@ -14,10 +14,11 @@ import numpy as np
 from tinygrad_edu.compiler.listing import Renaming, leaves_of, mapped
 from tinygrad_edu.compiler.tracing import DELIVER, DETACH, UPDATE, Traced, Tracer
 from tinygrad_edu.op import OPS, Op
-from tinygrad_edu.ops.activations import is_rows
-from tinygrad_edu.ops.losses import reduced
+from tinygrad_edu.ops.activations import is_rows, largest, starts
+from tinygrad_edu.ops.losses import as_index, label_problem, reduced
 from tinygrad_edu.program import Equation, Variable
 from tinygrad_edu.record import Value, apply, leaf
+from tinygrad_edu.sums import ones
 
 __all__ = ["LARGEST", "OWN", "PICK", "ROW_SUMS", "TAKE_ONE", "lowered", "ufunc_of"]
 
@@ -69,11 +70,10 @@ class Reader(Tracer):
 
 def _own(labels: Any, classes: int) -> Any:
     """Where each sample's own class stands in the flattened scores, once it is known that all of them are classes."""
-    labels = labels.reshape(-1)
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        position = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
-        raise ValueError(f"cross_entropy: label {labels[position]} at position {position} is outside 0..{classes - 1}")
-    return np.arange(0, labels.size * classes, classes or 1) + labels
+    problem = label_problem(labels, classes)
+    if problem is not None:
+        raise ValueError(f"cross_entropy: {problem}")
+    return starts(labels.size * classes, classes) + as_index(labels).reshape(-1)
 
 
 OWN: Op[Any] = Op(_own, vjps=[None], name="own")
@@ -89,12 +89,8 @@ def _take_one(p: Any, places: Any) -> Any:
 TAKE_ONE: Op[Any] = Op(_take_one, vjps=[None, None], name="take_one")
 
 
-def _largest(rows: Any) -> Any:
-    return rows.reshape(-1)[rows.argmax(1) + np.arange(0, rows.size, rows.shape[-1] or 1)]
-
-
-LARGEST: Op[Any] = Op(_largest, vjps=[None], name="largest")
-ROW_SUMS: Op[Any] = Op(lambda x: x.dot(np.ones(x.shape[-1], x.dtype)), vjps=[None], name="row_sums")
+LARGEST: Op[Any] = Op(lambda rows: largest(rows).reshape(-1), vjps=[None], name="largest")
+ROW_SUMS: Op[Any] = Op(lambda x: x.dot(ones(x.shape[-1], x.dtype)), vjps=[None], name="row_sums")
 
 
 PARTS = (OWN, PICK, TAKE_ONE, LARGEST, ROW_SUMS)

@@ -16,6 +16,7 @@ from tinygrad_edu.compiler.parts import ASSEMBLE
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
+from tinygrad_edu.ops.losses import are_inside, as_index
 from tinygrad_edu.program import Equation, Variable
 from tinygrad_edu.record import Node
 from tinygrad_edu.sums import is_product
@@ -24,7 +25,6 @@ __all__ = ["Source"]
 
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
 LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
-INDEX, UNSIGNED = np.dtype(np.intp), np.dtype(np.uintp)
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
 
@@ -444,9 +444,6 @@ def _strides(x: Variable) -> Any:
 
 def own(labels: Any, classes: int, starts: Any) -> Any:
     """Where each sample's own class stands in the flattened scores, once it is known that all of them are classes."""
-    if labels.ndim != 1 or labels.dtype is not INDEX:
-        labels = labels.reshape(-1).astype(INDEX)
-    unsigned = labels.view(UNSIGNED)  # in which negative numbers are very large
-    if labels.size and unsigned.item(unsigned.argmax()) >= classes:
+    if not are_inside(labels, classes):
         OWN.forward(labels, classes)  # says which
-    return starts + labels
+    return starts + as_index(labels).reshape(-1)

@@ -371,12 +371,19 @@ def softmax(x: Operand, axis: int = -1) -> Any:
     Tensor([0.5, 0.5])
     """
     if is_rows(x, axis):
-        e = np.exp(x - largest(x), order="C")
-        e /= e.dot(ones(e.shape[1], e.dtype)).reshape(-1, 1)
-        return e
+        return softmax_of_rows(x)[2]
     e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
+
+
+def softmax_of_rows(z: Any) -> tuple[Any, Any, Any]:
+    """Of each row: its numbers less the largest, the sum of their exponentials, and their shares of it."""
+    shifted = z - largest(z)
+    p = np.exp(shifted, order="C")
+    total = p.dot(ones(z.shape[1], p.dtype))
+    p /= total.reshape(-1, 1)
+    return shifted, total, p
 
 
 def is_rows(x: Any, axis: int) -> bool:

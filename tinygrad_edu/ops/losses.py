@@ -15,10 +15,9 @@ import numpy as np
 
 from tinygrad_edu.errors import DtypeError, ShapeError
 from tinygrad_edu.op import Notation, between, distinct, normal, operation, public, sample
-from tinygrad_edu.ops.activations import largest, log_softmax, relu, sigmoid, softmax, starts, zero_beside
+from tinygrad_edu.ops.activations import log_softmax, relu, sigmoid, softmax, softmax_of_rows, starts, zero_beside
 from tinygrad_edu.ops.shaping import moveaxis
 from tinygrad_edu.record import Value, apply
-from tinygrad_edu.sums import ones
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div", "multi_margin_loss",
@@ -58,11 +57,16 @@ def _is_labels(targets: Any) -> bool:
     return targets.dtype.kind in "iu"
 
 
-def _are_inside(labels: Any, classes: int) -> bool:
+def as_index(labels: Any) -> Any:
+    """Integers of any kind as NumPy takes them for places."""
+    return labels if labels.dtype is INDEX else labels.astype(INDEX)
+
+
+def are_inside(labels: Any, classes: int) -> bool:
     """Is each label one of 0..C-1?"""
     # A negative number, read as unsigned, is a very large one: so one comparison finds what is outside on both sides.
     # And the position of the largest is found in a quarter of the time of the largest itself.
-    labels = (labels if labels.dtype is INDEX else labels.astype(INDEX)).view(UNSIGNED)
+    labels = as_index(labels).view(UNSIGNED)
     return not labels.size or bool(labels.item(labels.argmax()) < classes)
 
 
@@ -72,7 +76,7 @@ def _check_classes(scores: Any, targets: Any) -> None:
     if not shape:
         fits = False
     elif _is_labels(targets):
-        fits = targets.shape == shape[:-1] and _are_inside(targets, shape[-1])
+        fits = targets.shape == shape[:-1] and are_inside(targets, shape[-1])
     else:
         fits = targets.shape == shape and targets.dtype.kind == "f"
     if not fits:
@@ -94,10 +98,10 @@ def _classes_door(scores: Any, targets: Any, **_: Any) -> str | Exception | None
     if targets.shape != shape[:-1]:
         hint = "; one-hot rows must be floats" if targets.shape == shape else ""
         return f"labels of shape {targets.shape} for scores of shape {shape}: {shape[:-1]} is expected{hint}"
-    return _label_problem(targets, shape[-1], f" for scores of shape {shape}")
+    return label_problem(targets, shape[-1], f" for scores of shape {shape}")
 
 
-def _label_problem(labels: Any, classes: int, context: str = "") -> Exception | None:
+def label_problem(labels: Any, classes: int, context: str = "") -> Exception | None:
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if not outside.size:
         return None
@@ -110,7 +114,7 @@ def _labels_door(labels: Any, classes: int, **_: Any) -> Exception | None:
     labels = np.asarray(labels)
     if not _is_labels(labels):
         return DtypeError(f"labels of dtype {labels.dtype}: integers are expected")
-    return _label_problem(labels, classes)
+    return label_problem(labels, classes)
 
 
 def _indicator(labels: Any, classes: int, dtype: Any) -> Any:
@@ -134,7 +138,7 @@ def one_hot(labels: Operand, classes: int, dtype: Any = np.float64) -> Any:
            [0., 0., 1.]])
     """
     labels = np.asarray(labels)
-    if not _is_labels(labels) or not _are_inside(labels, classes):
+    if not _is_labels(labels) or not are_inside(labels, classes):
         raise ValueError  # the door says why
     return _indicator(labels, classes, dtype)
 
@@ -150,7 +154,7 @@ def _distribution(targets: Any, scores: Any) -> Any:
 
 def _picked(scores: Any, labels: Any) -> Any:
     """The score of each sample's own class."""
-    own = starts(scores.size, scores.shape[-1]) + labels.reshape(-1).astype(INDEX)
+    own = starts(scores.size, scores.shape[-1]) + as_index(labels).reshape(-1)
     return scores.take(own).reshape(labels.shape)
 
 
@@ -207,14 +211,10 @@ def _cross_entropy(logits: Any, targets: Any, reduction: str) -> Any:
 
 def _of_rows(z: Any, targets: Any) -> tuple[Any, Any]:
     """The loss of each row of logits, and p sum(t) - t."""
-    classes = z.shape[1]
-    shifted = z - largest(z)  # from here on as `softmax`, to the last bit
-    p = np.exp(shifted, order="C")
-    total = p.dot(ones(classes, p.dtype))
-    p /= total.reshape(-1, 1)
+    shifted, total, p = softmax_of_rows(z)
     losses = np.log(total)
     if _is_labels(targets):
-        own = starts(z.size, classes) + targets
+        own = starts(z.size, z.shape[1]) + as_index(targets)
         losses -= shifted.take(own)
         p.put(own, p.take(own) - 1)  # p - t, in place
         return losses, p
@@ -317,7 +317,7 @@ def check_equal(name: str, prediction: Any, target: Any) -> None:
     """Predictions and targets of one shape: (n, 1) against (n,) would silently broadcast to (n, n)."""
     if prediction.shape != target.shape:
         raise ShapeError(
-            f"{name}: prediction {np.shape(prediction)} against target {np.shape(target)}: the shapes must be equal; "
+            f"{name}: prediction {prediction.shape} against target {target.shape}: the shapes must be equal; "
             "reshape one of them"
         )
 
