@@ -7,40 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import report, timing
-from tests.bench.agreement import after, check
+from tests.bench.agreement import Made, check
 from tests.bench.figures import FIGURES
 from tests.bench.processes import LINES
-from tests.bench.systems import HAND, Step, System, available
-from tests.bench.systems.hand import FLOOR, copies
+from tests.bench.systems import FAMILIES, HAND
+from tests.bench.worker import Worker, workers
 from tests.bench.workloads import WORKLOADS, Workload
 
 ALL = sorted([*WORKLOADS, *LINES])
-CHECKED = 5  # steps of training whose losses are compared; without training all are the same
 
 
-def prepared(workload: Workload, systems: list[System]) -> tuple[list[tuple[System, Step]], list[tuple[System, Step]]]:
-    """The steps by hand, and those of the systems that have this workload, after a check that all compute the same."""
-    hands = [(system, system.steps[workload.key](workload)) for system in copies()]
-    steps = CHECKED if workload.lr else 1
-    reference, *same = [after(step, steps) for _, step in hands]
-    for found in same:
-        check(workload, HAND, found, reference)
-    others = []
-    for system in systems:
-        if workload.key in system.steps:
-            system.prepare()
-            step = system.steps[workload.key](workload)
-            found = after(step, steps)
-            if system.name != FLOOR:
-                check(workload, system.name, found, reference)
-            others.append((system, step))
-    return hands, others
-
-
-def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str, Any]:
+def measured(workload: Workload, running: list[Worker], names: list[str], rounds: int, turn: float) -> dict[str, Any]:
     """A line of the table: ratios to the step by hand, or for a scalar graph microseconds a node."""
-    hands, others = prepared(workload, systems)
-    by_hand, timings, busy = timing.side_by_side(rounds, hands, others)
+    having = {w: [s.name for s in w.systems if s.name in names and workload.key in s.steps] for w in running}
+    families = [worker for worker in running if having[worker]] or running[:1]  # by hand alone
+    reference: Made | None = None
+    for worker in families:
+        made = worker.prepare(workload.key, having[worker], turn)
+        reference = reference or made
+        check(workload, f"{HAND}, in the process of {worker.file},", made, reference)
+    by_hand, timings, busy = timing.side_by_side(rounds, families)
     scale = 1e6 / workload.nodes if workload.nodes else 0
     row: dict[str, Any] = {
         "title": workload.title,
@@ -51,9 +37,9 @@ def measured(workload: Workload, systems: list[System], rounds: int) -> dict[str
         "others": busy,
         "systems": {},
     }
-    for (system, _), found in zip(others, timings):
+    for name, found in zip((name for worker in families for name in having[worker]), timings):
         values = [s * scale for s in found.seconds] if scale else list(found.ratios)
-        row["systems"][system.name] = {"quartiles": values, "seconds": found.seconds, "ratios": found.ratios}
+        row["systems"][name] = {"quartiles": values, "seconds": found.seconds, "ratios": found.ratios}
     return row
 
 
@@ -63,6 +49,7 @@ def main() -> None:
     parser.add_argument("--systems", help="parts of names: only the systems that contain one of them")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
     parser.add_argument("--rounds", type=int, help="rounds of turns (25, or 5 with --quick)")
+    parser.add_argument("--turn", type=float, default=timing.TURN, help="seconds of one turn (%(default)s)")
     parser.add_argument("--runs", type=int, default=1, help="of everything; a figure that moves by a fifth is marked")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder of the results (%(default)s)")
     options = parser.parse_args()
@@ -74,26 +61,30 @@ def main() -> None:
     keys = options.only.split(",")
     if unknown := set(keys) - set(ALL):
         parser.error(f"unknown workload {', '.join(sorted(unknown))}; there are {', '.join(ALL)}, or figures")
-    systems, left_out = available()
-    if options.systems:
-        systems = [s for s in systems if any(part in s.name for part in options.systems.split(","))]
     rounds = options.rounds or (5 if options.quick else 25)
+    parts = options.systems.split(",") if options.systems else [""]
     print(timing.machine(), flush=True)
     rows: dict[str, list[dict[str, Any]]] = {key: [] for key in keys}
-    for _ in range(options.runs):
-        for key in keys:
-            others = timing.Others()
-            row = LINES[key](systems, rounds) if key in LINES else measured(WORKLOADS[key](), systems, rounds)
-            row.setdefault("others", others.cores())
-            rows[key].append(row)
-            print(report.lines(key, row), flush=True)
+    with workers(FAMILIES) as running:
+        systems = [s for worker in running for s in worker.systems if any(part in s.name for part in parts)]
+        names = [s.name for s in systems]
+        for _ in range(options.runs):
+            for key in keys:
+                if key in LINES:
+                    others = timing.Others()
+                    row = LINES[key](systems, rounds)
+                    row["others"] = others.cores()
+                else:
+                    row = measured(WORKLOADS[key](), running, names, rounds, options.turn)
+                rows[key].append(row)
+                print(report.lines(key, row), flush=True)
     results: report.Results = {
         "machine": timing.machine(),
         "versions": {s.name: s.version for s in systems},
-        "left_out": left_out,
+        "left_out": {name: why for worker in running for name, why in worker.left_out.items()},
         "rounds": rounds,
         "runs": options.runs,
-        "systems": [s.name for s in systems],
+        "systems": names,
         "workloads": {key: report.merged(found) for key, found in rows.items()},
     }
     for file in report.write(results, options.out):

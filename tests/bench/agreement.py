@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.bench.systems import Step
+from tests.bench.systems import HAND, Step, System
+from tests.bench.systems.hand import FLOOR, copies
 from tests.bench.workloads import Array, Workload
 
+CHECKED = 5  # steps of training whose losses are compared; without training all are the same
 LOSSES, CHANGES = 1e-4, 1e-2  # relative; float32, and a parameter's change is a small part of it
 
 
@@ -38,3 +40,24 @@ def check(workload: Workload, name: str, theirs: Made, hand: Made, changes: floa
         error = np.linalg.norm(a - b)
         if not error <= changes * change:
             raise Disagreement(f"{where}: array {i} differs by {error:.2g} where it should change by {change:.2g}")
+
+
+Ready = list[tuple[System, Step]]
+
+
+def prepared(workload: Workload, systems: list[System]) -> tuple[Ready, Ready, Made]:
+    """The steps by hand and those of the systems, after a check that all compute the same; and what that is."""
+    hands = [(system, system.steps[workload.key](workload)) for system in copies()]
+    steps = CHECKED if workload.lr else 1
+    reference, *same = [after(step, steps) for _, step in hands]
+    for found in same:
+        check(workload, HAND, found, reference)
+    others = []
+    for system in systems:
+        system.prepare()
+        step = system.steps[workload.key](workload)
+        found = after(step, steps)
+        if system.name != FLOOR:
+            check(workload, system.name, found, reference)
+        others.append((system, step))
+    return hands, others, reference

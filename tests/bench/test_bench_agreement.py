@@ -7,9 +7,8 @@ import importlib
 import numpy as np
 import pytest
 
-from tests.bench.__main__ import prepared
-from tests.bench.agreement import Disagreement, after, check
-from tests.bench.systems import Made, Step, System, available
+from tests.bench.agreement import Disagreement, after, check, prepared
+from tests.bench.systems import FAMILIES, Made, Step, System, family
 from tests.bench.systems.hand import FLOOR, OFFSETS, copies
 from tests.bench.workloads import WORKLOADS, Workload
 
@@ -30,7 +29,8 @@ def _by_hand(key: str, workload: Workload) -> Step:
 @pytest.fixture(scope="module")
 def systems() -> list[System]:
     """Those that are installed; what torch.compile compiles is what its neighbour runs, but it takes its time."""
-    return [s for s in available()[0] if not s.name.startswith(("torch.compile", FLOOR))]
+    found = [system for file, make in FAMILIES.items() for system in family(file, make)[0]]
+    return [s for s in found if not s.name.startswith(("torch.compile", FLOOR))]
 
 
 @pytest.mark.parametrize("key", SHORT)
@@ -100,18 +100,16 @@ def test_nan_is_no_agreement() -> None:
         check(workload, "NaN", (expected[0], nothing), expected)
 
 
-def test_peers_that_are_not_installed_are_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = importlib.import_module
+def test_a_file_whose_package_is_not_installed_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(name: str) -> object:
+        raise ImportError("No module named 'torch'")
 
-    def without_torch(name: str) -> object:
-        if name.endswith("pytorch"):
-            raise ImportError("No module named 'torch'")
-        return original(name)
+    monkeypatch.setattr(importlib, "import_module", without)
+    assert family("pytorch", FAMILIES["pytorch"]) == ([], {"pytorch": "No module named 'torch'"})
 
-    monkeypatch.setattr(importlib, "import_module", without_torch)
-    systems, left_out = available()
-    assert left_out["pytorch"] == "No module named 'torch'"
-    names = [s.name for s in systems]
-    assert "tinygrad_edu" in names
-    assert FLOOR in names
-    assert not any("torch" in name.lower() for name in names)
+
+def test_a_system_that_can_do_nothing_here_is_left_out_with_the_reason() -> None:
+    right, idle = _wrong("nothing"), System("slow", "it needs a C++ compiler", {})
+    found, left_out = family("both", lambda: [right, idle])
+    assert [(system.name, system.file) for system in found] == [(right.name, "both")]
+    assert left_out == {"slow": "it needs a C++ compiler"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
-from time import perf_counter, sleep
-from typing import NamedTuple
+from time import perf_counter, process_time, sleep
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,10 +17,7 @@ from tests.bench.systems import Step, System
 TURN = 0.04  # seconds of one turn, or one call if that is longer
 BUDGET = 60.0  # seconds for one workload: long steps get fewer rounds, but at least three
 QUIET = 0.1  # cores: a round in which other processes took more is repeated
-
-# OpenBLAS's threads go on looking for work for 2^28 ticks of the processor's clock, 0.12 s here, before they sleep.  So
-# they would still be at it in the turn of a system with threads of its own, which took 1.6 times as long on two cores.
-PAUSE = 0.13
+LOOK = 0.02  # seconds, of several ticks of the system's clock: are threads still at work?
 
 
 class Timing(NamedTuple):
@@ -56,6 +52,19 @@ class Others:
         return max(0.0, (after - before) / (now - start))
 
 
+def settle() -> None:
+    """Wait until the threads of this process sleep, for a second at most.
+
+    OpenBLAS's go on looking for work for 2^28 ticks of the processor's clock, 0.12 s here.  So they would still be at
+    it in the next turn: that of PyTorch with two threads took 1.6 times as long on two cores.
+    """
+    for _ in range(round(1 / LOOK)):
+        before = process_time()
+        sleep(LOOK)
+        if process_time() - before < LOOK / 10:
+            return
+
+
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median, upper quartile."""
     if len(values) == 1:
@@ -67,17 +76,14 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 class _Turn:
     """A step that takes turns: a few calls that are not counted, then as many as fill its time."""
 
-    def __init__(self, system: System, step: Step) -> None:
-        self.prepare, self.run = system.prepare, step.run
-        # JAX asks to be called in each collection, which is no business of the others.
-        self.callbacks = [c for c in gc.callbacks if c.__module__.split(".")[0] == system.module]
-        self.pause = PAUSE if system.foreign else 0
+    def __init__(self, system: System, step: Step, turn: float) -> None:
+        self.prepare, self.run, self.foreign = system.prepare, step.run, system.foreign
         self.prepare()
         first = self._seconds(1)
         once = min(self._seconds(1) for _ in range(3)) if first < 1 else first
-        self.calls = max(1, round(TURN / once))
+        self.calls = max(1, round(turn / once))
         self.warm = max(1, self.calls // 5) if once < 0.5 else 0
-        self.length = (self.calls + self.warm) * once + self.pause  # in seconds, about
+        self.length = (self.calls + self.warm) * once  # in seconds, about
 
     def _seconds(self, calls: int) -> float:
         run = self.run
@@ -87,18 +93,15 @@ class _Turn:
         return (perf_counter() - start) / calls
 
     def __call__(self) -> float:
-        sleep(self.pause)
+        if self.foreign:
+            settle()
         self.prepare()
-        everybody, gc.callbacks[:] = gc.callbacks[:], self.callbacks
-        try:
-            for _ in range(self.warm):
-                self.run()
-            return self._seconds(self.calls)
-        finally:
-            gc.callbacks[:] = everybody
+        for _ in range(self.warm):
+            self.run()
+        return self._seconds(self.calls)
 
 
-class _Round(NamedTuple):
+class Round(NamedTuple):
     """The seconds of a step in each turn, and the cores that other processes took."""
 
     by_hand: list[float]  # one more: before each system's turn, and behind the last
@@ -106,42 +109,63 @@ class _Round(NamedTuple):
     others: float
 
 
-def _round(references: list[_Turn], turns: list[_Turn], first: int) -> _Round:
-    others = Others()
-    by_hand, seconds = [references[first % len(references)]()], []
-    for i, turn in enumerate(turns, start=first + 1):
-        seconds.append(turn())
-        by_hand.append(references[i % len(references)]())
-    return _Round(by_hand, seconds, others.cores())
+class Turns:
+    """The steps of one family in turn, a step by hand before and after each of them, and its copies in turn."""
+
+    def __init__(self, hands: list[tuple[System, Step]], others: list[tuple[System, Step]], turn: float) -> None:
+        self.hands = [_Turn(*pair, turn) for pair in hands]
+        self.others = [_Turn(*pair, turn) for pair in others]
+        self.length = sum(t.length for t in self.others) + (len(others) + 1) * self.hands[0].length
+        self.first = 0  # of the copies by hand, in the next round
+
+    def _by_hand(self, turn: int) -> float:
+        return self.hands[(self.first + turn) % len(self.hands)]()
+
+    def round(self) -> Round:
+        others = Others()
+        by_hand, seconds = [self._by_hand(0)], []
+        for i, turn in enumerate(self.others, start=1):
+            seconds.append(turn())
+            by_hand.append(self._by_hand(i))
+        self.first += 1
+        return Round(by_hand, seconds, others.cores())
 
 
-def side_by_side(
-    rounds: int, hands: list[tuple[System, Step]], others: list[tuple[System, Step]]
-) -> tuple[Timing, list[Timing], float]:
-    """Time the steps of `others` in turn, a step by hand before and after each of them, and its copies in turn.
+class Family(Protocol):
+    """Turns, here or in another process."""
 
-    Every ratio is taken from neighbours, so a machine that slows down for a second slows both of them.  Rounds in which
-    other processes took much of the cores are repeated, up to three times as many in all; the quietest ones count.
-    Returns the times by hand, those of the others, and how many cores other processes took in the rounds that count.
+    length: float  # of a round, in seconds, about
+
+    def round(self) -> Round: ...
+
+
+def side_by_side(rounds: int, families: Sequence[Family]) -> tuple[Timing, list[Timing], float]:
+    """Time families of steps, one after the other in each round.
+
+    Every ratio is taken from neighbours, so a machine that slows down for a second slows both of them.  A family's
+    rounds in which other processes took much of the cores are repeated, up to three times as many in all; the quietest
+    ones count.  Returns the times by hand, those of all other steps, and how many cores other processes took in the
+    rounds that count, beside the family that was disturbed most.
     """
-    gc.collect()
-    gc.freeze()  # the collector looks at what a step makes, not at the modules of the other systems
-    references = [_Turn(*pair) for pair in hands]
-    turns = [_Turn(*pair) for pair in others]
-    length = sum(turn.length for turn in turns) + (len(turns) + 1) * references[0].length
-    rounds = min(rounds, max(3, int(BUDGET / length)))
-    done: list[_Round] = []
-    while sum(not r.others > QUIET for r in done) < rounds and len(done) < 3 * rounds:
-        done.append(_round(references, turns, len(done)))
-    gc.unfreeze()
-    done = sorted(done, key=lambda r: r.others)[:rounds]
-    by_hand = Timing(quartiles([t for r in done for t in r.by_hand]), (1.0, 1.0, 1.0))
+    rounds = min(rounds, max(3, int(BUDGET / sum(family.length for family in families))))
+
+    def disturbed(done: list[Round]) -> bool:
+        return sum(not r.others > QUIET for r in done) < rounds and len(done) < 3 * rounds
+
+    results: list[list[Round]] = [[] for _ in families]
+    while any(map(disturbed, results)):
+        for family, done in zip(families, results):
+            if disturbed(done):
+                done.append(family.round())
+    counting = [sorted(done, key=lambda r: r.others)[:rounds] for done in results]
+    by_hand = Timing(quartiles([t for done in counting for r in done for t in r.by_hand]), (1.0, 1.0, 1.0))
     timings = []
-    for i in range(len(turns)):
-        seconds = [r.seconds[i] for r in done]
-        ratios = [2 * r.seconds[i] / (r.by_hand[i] + r.by_hand[i + 1]) for r in done]
-        timings.append(Timing(quartiles(seconds), quartiles(ratios)))
-    return by_hand, timings, statistics.mean(r.others for r in done)
+    for done in counting:
+        for i in range(len(done[0].seconds)):
+            seconds = [r.seconds[i] for r in done]
+            ratios = [2 * r.seconds[i] / (r.by_hand[i] + r.by_hand[i + 1]) for r in done]
+            timings.append(Timing(quartiles(seconds), quartiles(ratios)))
+    return by_hand, timings, max(statistics.mean(r.others for r in done) for done in counting)
 
 
 def interleaved(rounds: int, calls: int, *functions: Callable[[], object]) -> list[list[float]]:

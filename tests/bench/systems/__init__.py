@@ -1,4 +1,4 @@
-"""The systems that are compared, one in each file.
+"""The systems that are compared, a family of them in each file.
 
 A file holds `systems()`, which returns its Systems (PyTorch's returns one for each number of threads) and raises
 ImportError where a package is not installed.  To add a peer, write such a file and name it in `FILES`.
@@ -6,9 +6,10 @@ ImportError where a package is not installed.  To add a peer, write such a file 
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tests.bench.workloads import Array, Workload
 
@@ -31,7 +32,7 @@ class System(NamedTuple):
     steps: dict[str, Callable[[Workload], Step]]  # by the key of the workload; those it cannot do are not there
     prepare: Callable[[], object] = lambda: None  # called before each turn: the number of threads, for example
     module: str = ""  # whose import is measured
-    file: str = ""  # of FILES, filled in by `systems_of`
+    file: str = ""  # of FILES, filled in by `family`
     foreign: bool = False  # has it memory that tracemalloc doesn't see, and threads beside those of NumPy's BLAS?
 
 
@@ -50,19 +51,27 @@ FILES = ("hand", "ours", "pytorch", "jax_jit", "hips_autograd", "mygrad_steps", 
 def systems_of(file: str) -> list[System]:
     """The systems of one file, which alone is imported."""
     found: list[System] = importlib.import_module(f"tests.bench.systems.{file}").systems()
-    return [system._replace(file=file) for system in found]
+    return found
 
 
-def available() -> tuple[list[System], dict[str, str]]:
-    """The systems that are here, and for each file of FILES that is left out the reason."""
-    found: list[System] = []
-    left_out: dict[str, str] = {}
-    for file in FILES:
-        try:
-            made = systems_of(file)
-        except ImportError as error:
-            left_out[file] = str(error)
-            continue
-        left_out |= {system.name: system.version for system in made if not system.steps}
-        found += [system for system in made if system.steps]
-    return found, left_out
+Make = Callable[[], list[System]]
+FAMILIES: dict[str, Make] = {file: functools.partial(systems_of, file) for file in FILES}
+
+
+def family(file: str, make: Make) -> tuple[list[System], dict[str, str]]:
+    """The systems of a file that are here, and for each that is left out, or for the whole file, the reason."""
+    try:
+        found = make()
+    except ImportError as error:
+        return [], {file: str(error)}
+    here = [system._replace(file=file) for system in found if system.steps]
+    return here, {system.name: system.version for system in found if not system.steps}
+
+
+def _elsewhere(*_: object) -> Any:
+    raise RuntimeError("this system is in another process, and here is only its description")
+
+
+def described(system: System) -> System:
+    """A system without its functions, which can be sent to another process."""
+    return system._replace(steps=dict.fromkeys(system.steps, _elsewhere), prepare=_elsewhere)
