@@ -133,6 +133,7 @@ class Compiled:
             saved.restore()
             raise
         reach.forget()
+        del saved  # a copy of everything
         gc.collect()  # equations and their variables point at each other, and hold all values of the trace
         _give_back()
         self._keep(key, door)
