@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -305,6 +307,38 @@ def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs(
         source = assert_same(step, np.array([1.0, 2.0, -3.0]), np.array([1.0, 5.0, 0.5])).source
     assert source.count("np.multiply(") + source.count(" *= ") == 4
     assert source.count("np.subtract(") + source.count(" -= ") == 2
+
+
+def test_what_compiling_has_taken_is_free_when_memory_is_given_back(monkeypatch: Any) -> None:
+    """Copies of all that the step changes, the runs that were recorded: what lives on then stays with the process."""
+    made: list[Any] = []
+    alive: list[Any] = []
+
+    def watched(kind: Any) -> Any:
+        def make(*args: Any) -> Any:
+            made.append(weakref.ref(found := kind(*args)))
+            return found
+
+        return make
+
+    compiler = sys.modules["tinygrad_edu.compiler"]
+    recording = sys.modules["tinygrad_edu.compiler.recording"]
+    monkeypatch.setattr(compiler, "Saved", watched(compiler.Saved))
+    monkeypatch.setattr(recording, "Trace", watched(recording.Trace))
+    monkeypatch.setattr(compiler, "_give_back", lambda: alive.append([ref() for ref in made]))
+    net = tg.nn.Linear(3, 2, rng=0)
+    optimizer = tg.optim.SGD(net.parameters(), 1e-3)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = net(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(np.ones((2, 3)))
+    assert alive == [[None, None, None]]
 
 
 def test_nothing_holds_on_to_large_gradients() -> None:
