@@ -93,18 +93,21 @@ def test_each_thread_takes_one_half_with_rows_of_its_own() -> None:
     seen: list[tuple[int, int, int, Any]] = []
 
     def function(x: Any, out: Any, row: Any, factor: float) -> Any:
+        if threading.get_ident() == me:
+            taken.wait(10)
+        else:
+            taken.set()
         place = (row.ctypes.data - scratch) // 8
         seen.append((threading.get_ident(), int(x[0]), place, np.geterr()["divide"]))
         np.multiply(x, factor, out=row)
         np.add(row, 1, out=out)
         return np.add.reduce(out)
 
-    scratch = row.ctypes.data
+    scratch, me, taken = row.ctypes.data, threading.get_ident(), threading.Event()
     with np.errstate(divide="raise"):
         total = threads.in_threads(function, (x, out), (row,), (2.0,))
     np.testing.assert_array_equal(out, 2 * x + 1)
     assert total == (2 * x + 1).sum()
-    me = threading.get_ident()
     assert {who for who, *_ in seen} > {me}
     middle = 600_001 // 2 // 8 * 8
     assert all((who == me) == (first < middle) == (place == 0) for who, first, place, _ in seen)
