@@ -1,4 +1,4 @@
-"""Windows of 3x3, ReLU, 2x2 max-pooling, a linear layer: in the order of the equations, rearranged, and as textbooks have it."""
+"""Windows of 3x3, ReLU, 2x2 max-pooling, a linear layer: in the order of the equations, rearranged, as in textbooks."""
 
 from __future__ import annotations
 
