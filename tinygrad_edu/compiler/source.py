@@ -119,7 +119,10 @@ class Source(Words):
                         self.line(f"del {', '.join(self.locals[root])}")
             at += len(group) if isinstance(group, list) else 1
         self.now = FOREVER - 1
-        returned = [self.text(x) for x in self.results] + list(self.delivered.values())
+        # (Constants are copied: what is returned is the caller's.)
+        copied = [x in self.constants and isinstance(x.value, np.ndarray) for x in self.results]
+        returned = [f"np.array({self.text(x)})" if c else self.text(x) for x, c in zip(self.results, copied)]
+        returned += self.delivered.values()
         self.where = ""
         self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
 
