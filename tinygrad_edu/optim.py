@@ -60,7 +60,7 @@ class Optimizer:
         self.rates = [np.array(lr, p.dtype) for p in self.params]  # NumPy takes them 0.5 us quicker than a number
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Forget the gradients.  Before the forward pass it needs less memory: theirs is free for what that makes."""
         for p in self.params:
             if p._node.notes is not None:  # type: ignore[union-attr]  # leaves that need gradients have Nodes
                 p._node.notes.grad = None  # type: ignore[union-attr]
