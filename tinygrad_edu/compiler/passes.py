@@ -69,7 +69,7 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
     return found
 
 
-FEW = 4096  # numbers: so many may be compared whenever `uniform` asks
+SOON = 4096  # numbers: so many are compared whenever `uniform` asks
 
 
 def uniform(x: Any) -> Any:
@@ -77,7 +77,7 @@ def uniform(x: Any) -> Any:
     value = np.asarray(x.value)
     if value.size and all(stride == 0 or size == 1 for stride, size in zip(value.strides, value.shape)):
         return value[(0,) * value.ndim]
-    if value.size <= FEW and _are_equal(value):
+    if value.size <= SOON and _are_equal(value):
         return value.flat[0]
     return None
 
@@ -89,7 +89,7 @@ def _are_equal(value: Any) -> bool:
 
 def _shrink(x: Variable) -> None:
     """A computed constant that is one number everywhere needs the memory of one: what a sum sends back, for example."""
-    if np.size(x.value) > FEW and _are_equal(x.value):
+    if np.size(x.value) > SOON and _are_equal(x.value):
         x.value = np.broadcast_to(x.value.flat[0], x.value.shape)
 
 
