@@ -6,7 +6,7 @@ number depends only on those at its own place, all passes can be made over one b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 BLOCK = 32_768  # numbers: seven arrays of them fit in the cache of a core
@@ -20,17 +20,24 @@ def in_blocks(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple
     same to the last bit.
     """
     flat = [array.reshape(-1) for array in arrays]
-    return _part(function, flat, rows, numbers, 0, flat[0].size)
+    return in_part(function, flat, rows, numbers, 0, flat[0].size)
 
 
-def _part(
-    function: Callable[..., Any], flat: list[Any], rows: tuple[Any, ...], numbers: Any, start: int, end: int
+def in_part(
+    function: Callable[..., Any],
+    flat: list[Any],
+    rows: Iterable[Any],
+    numbers: Any,
+    start: int,
+    end: int,
+    block: int | None = None,
 ) -> Any:
+    """The same for a part of flat arrays, in blocks of at most `block` numbers (BLOCK)."""
     # (Not inside of `in_blocks`: a function that knows itself is a circle, and would hold the arrays.)
     size = end - start
-    if size <= BLOCK:
+    if size <= (block or BLOCK):
         return function(*[array[start:end] for array in flat], *[row[:size] for row in rows], *numbers)
     middle = start + size // 2 // 8 * 8
-    first = _part(function, flat, rows, numbers, start, middle)
-    second = _part(function, flat, rows, numbers, middle, end)
+    first = in_part(function, flat, rows, numbers, start, middle, block)
+    second = in_part(function, flat, rows, numbers, middle, end, block)
     return None if first is None else first + second

@@ -41,11 +41,12 @@ class Registry(Mapping[Key, Meaning]):
 
     def __init__(self) -> None:
         self.known: dict[Key, Meaning] = {}  # what the families say that are loaded
-        self.load: Callable[[], None] = lambda: None  # loads all of them
+        self.load: Callable[..., None] = lambda name=None: None  # loads all of them, or the one that has this name
 
     def __getitem__(self, key: Key) -> Meaning:
-        if key not in self.known:
-            self.load()
+        for name in (getattr(key, "__name__", key), None):
+            if key not in self.known:
+                self.load(name)
         return self.known[key]
 
     def __iter__(self) -> Iterator[Key]:

@@ -24,7 +24,7 @@ class Optimizer:
     """What all optimisers share: the parameters, a scratch array for each, and the loop of a step.
 
     The scratch arrays are views of one buffer, as large as the largest parameter: a step needs no new memory.  Those
-    of this module change large parameters block by block (`in_blocks`): their scratch is as large as a block.
+    of this module change large parameters block by block (`in_blocks`): that takes scratch for one block, meanwhile.
     """
 
     by_blocks = False
@@ -39,7 +39,7 @@ class Optimizer:
         if len(set(map(id, self.params))) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice; it would be updated twice")
         self.lr = lr
-        shapes = [(BLOCK,) if self.by_blocks and p.size >= LARGE else p.shape for p in self.params]
+        shapes = [(0,) if self.by_blocks and p.size >= LARGE else p.shape for p in self.params]
         sizes = [math.prod(shape) * p.dtype.itemsize for shape, p in zip(shapes, self.params)]
         buffer = aligned(np.zeros(max(sizes), np.uint8))
         self.scratch = [
@@ -60,7 +60,7 @@ class Optimizer:
         self.rates = [np.array(lr, p.dtype) for p in self.params]  # NumPy takes them 0.5 us quicker than a number
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Forget the gradients.  Before the forward pass it needs less memory: theirs is free for what that makes."""
         for p in self.params:
             if p._node.notes is not None:  # type: ignore[union-attr]  # leaves that need gradients have Nodes
                 p._node.notes.grad = None  # type: ignore[union-attr]
@@ -93,7 +93,7 @@ def _change(formula: Callable[..., object], scratch: Array, arrays: tuple[Array,
     if scratch.shape == arrays[0].shape:
         formula(*arrays, scratch, *numbers)
     elif all(array.flags.c_contiguous for array in arrays):
-        in_blocks(formula, arrays, (scratch,), numbers)
+        in_blocks(formula, arrays, (np.empty(BLOCK, scratch.dtype),), numbers)
     else:  # blocks would be copies
         formula(*arrays, np.empty_like(arrays[0]), *numbers)
 

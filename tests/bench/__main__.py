@@ -80,7 +80,7 @@ def main() -> None:
                 print(report.lines(key, row), flush=True)
     results: report.Results = {
         "machine": timing.machine(),
-        "versions": {s.name: s.version for s in systems},
+        "versions": {s.name: s.version or report.installed(*s.packages) for s in systems},
         "left_out": {name: why for worker in running for name, why in worker.left_out.items()},
         "rounds": rounds,
         "runs": options.runs,

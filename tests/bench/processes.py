@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,17 @@ def _ask(*words: str, **environment: str) -> float:
     return float(done.stdout)
 
 
+@contextlib.contextmanager
+def _bytecode() -> Iterator[dict[str, str]]:
+    """The environment of children that keep compiled bytecode, as installed packages have it: from the second on."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}  # empty: it is written
+
+
 def _child(what: str, file: str, name: str) -> float:
-    return _ask("-m", "tests.bench.child", what, file, name)
+    with _bytecode() as environment:
+        _, found = (_ask("-m", "tests.bench.child", what, file, name, **environment) for _ in range(2))
+    return found
 
 
 def _peaks(systems: list[System], what: str, title: str, goal: float) -> dict[str, Any]:
@@ -67,8 +78,7 @@ def imports(systems: list[System], rounds: int) -> dict[str, Any]:
     """In turn, each with an import of NumPy beside it; all with compiled bytecode, as installed packages have it."""
     modules = {s.module: s.name for s in reversed(systems) if s.module}  # of systems that share one, the first
     seconds: dict[str, list[float]] = {module: [] for module in ("numpy", *reversed(modules))}
-    with tempfile.TemporaryDirectory() as bytecode:
-        environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}  # empty: it is written
+    with _bytecode() as environment:
         for _ in range(1 + max(3, rounds // 3)):
             for module, found in seconds.items():
                 found.append(_ask("-c", IMPORT.format(module), **environment))

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tests.bench.systems import HAND
 
 Results = dict[str, Any]  # what `json.dump` writes; see `__main__`
+
+
+def installed(package: str, *others: str) -> str:
+    """The version of a package, and of those that it needs."""
+    found = []
+    for each in (package, *others):
+        try:
+            found.append(version(each))
+        except PackageNotFoundError:
+            found.append("as it stands here, not installed")
+    return ", ".join([found[0], *map(" ".join, zip(others, found[1:]))])
 
 
 MOVES = 1.2  # a figure whose runs are further apart is not a result yet

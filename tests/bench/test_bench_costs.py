@@ -24,7 +24,7 @@ from tests.bench.systems.ours import systems
 from tests.bench.workloads import WORKLOADS, Workload
 from tinygrad_edu.nn.functional import cross_entropy
 
-HAND, OURS = copies()[0], systems()[0]
+HAND, (OURS, COMPILED) = copies()[0], systems()[:2]
 
 
 def _recorded(result: tg.Tensor) -> list[str]:
@@ -102,7 +102,18 @@ def _peak(system: System, workload: Workload, key: str, of_step: bool) -> int:
 def test_training_the_wide_network_needs_little_more_memory_than_by_hand() -> None:
     """Parameters, velocities, gradients, activations.  By hand the gradients are used up as scratch; ours are kept."""
     workload = WORKLOADS["c"]()
-    assert _peak(OURS, workload, "c", False) <= 1.09 * _peak(HAND, workload, "c", False)
+    assert _peak(OURS, workload, "c", False) <= 1.07 * _peak(HAND, workload, "c", False)
+
+
+@pytest.mark.parametrize("key", ["c", "j", "k", "l"])
+def test_a_compiled_step_needs_less_memory_than_an_eager_one(key: str) -> None:
+    """It keeps its scratch between the steps, but what no line reads any more is gone, or written over.
+
+    (Where a step has few activations, as in (a) and (b), the compiled function itself is the difference: 40 kB.)
+    """
+    workload = WORKLOADS[key]()
+    COMPILED.steps[key](workload).run()  # what is loaded late is there then
+    assert _peak(COMPILED, workload, key, False) < _peak(OURS, workload, key, False)
 
 
 def test_a_step_of_the_wide_network_takes_no_memory_but_for_activations_and_gradients() -> None:

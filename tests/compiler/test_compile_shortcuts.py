@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -87,7 +89,7 @@ def test_a_product_that_is_turned_around_after_an_update() -> None:
     np.testing.assert_array_equal(*runs)
 
 
-@pytest.mark.parametrize("size", [5, 100_000])
+@pytest.mark.parametrize("size", [5, 16_384, 100_000])
 def test_masks_keep_infinities_and_nan(size: int) -> None:
     """0 * inf is NaN, NaN > 0 is false, and -0.0 stays: masks of numbers change none of that."""
     x = np.resize([np.nan, np.inf, -1.0, 2.0, 0.0], size).astype(np.float32)
@@ -99,7 +101,8 @@ def test_masks_keep_infinities_and_nan(size: int) -> None:
         return y.detach(), g.detach(), *tg.grad((g * w).sum(), [w])
 
     with np.errstate(all="ignore"):  # eagerly NumPy warns
-        assert_same(step, tg.Tensor(x, requires_grad=True), tg.Tensor(w, requires_grad=True))
+        compiled = assert_same(step, tg.Tensor(x, requires_grad=True), tg.Tensor(w, requires_grad=True))
+    assert ("greater1_float32" in compiled.source) == (size <= 65_536), "of many numbers the copy would cost more"
 
 
 def test_lists_of_arrays_are_told_apart() -> None:
@@ -305,6 +308,38 @@ def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs(
         source = assert_same(step, np.array([1.0, 2.0, -3.0]), np.array([1.0, 5.0, 0.5])).source
     assert source.count("np.multiply(") + source.count(" *= ") == 4
     assert source.count("np.subtract(") + source.count(" -= ") == 2
+
+
+def test_what_compiling_has_taken_is_free_when_memory_is_given_back(monkeypatch: Any) -> None:
+    """Copies of all that the step changes, the runs that were recorded: what lives on then stays with the process."""
+    made: list[Any] = []
+    alive: list[Any] = []
+
+    def watched(kind: Any) -> Any:
+        def make(*args: Any) -> Any:
+            made.append(weakref.ref(found := kind(*args)))
+            return found
+
+        return make
+
+    compiler = sys.modules["tinygrad_edu.compiler"]
+    recording = sys.modules["tinygrad_edu.compiler.recording"]
+    monkeypatch.setattr(compiler, "Saved", watched(compiler.Saved))
+    monkeypatch.setattr(recording, "Trace", watched(recording.Trace))
+    monkeypatch.setattr(compiler, "_give_back", lambda: alive.append([ref() for ref in made]))
+    net = tg.nn.Linear(3, 2, rng=0)
+    optimizer = tg.optim.SGD(net.parameters(), 1e-3)
+
+    @tg.compile
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = net(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(np.ones((2, 3)))
+    assert alive == [[None, None, None]]
 
 
 def test_nothing_holds_on_to_large_gradients() -> None:

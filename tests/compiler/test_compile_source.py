@@ -210,6 +210,33 @@ def test_chains_on_large_arrays_run_in_blocks() -> None:
     assert compiled.functions == 1
 
 
+def test_constants_in_chains() -> None:
+    """One number everywhere is written as a number; any other constant comes in blocks, as arrays do."""
+    mask = tg.Tensor((np.arange(300_000) % 3).astype(float)) * 2  # computed outside of the step
+    x = tg.Tensor(np.random.default_rng(0).normal(size=300_000), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        x.grad = None
+        y = tg.tanh(tg.sigmoid(x) * x * (tg.Tensor(np.arange(300_000.0)) % 7)) * mask * 3
+        loss = (y * 5).mean()
+        loss.backward()
+        return loss, y.detach(), tg.grad((x * 3).sum() * 2, [x])[0]
+
+    compiled = tg.compile(step)
+    for _ in range(2):
+        loss, y, constant = compiled(x)
+        gradient = x.grad.copy()
+        expected, right, same = step(x)
+        assert loss.item() == expected.item()
+        np.testing.assert_array_equal(y.numpy(), right.numpy())
+        np.testing.assert_array_equal(gradient, x.grad)
+        np.testing.assert_array_equal(constant, same)
+        constant[:] = 0  # it is the caller's
+    assert "in_blocks(block1" in compiled.source
+    large = [c for c in compiled.last.namespace.values() if isinstance(c, np.ndarray) and c.strides and any(c.strides)]
+    assert sum(c.size > 300 for c in large) == 1, "the numbers from 0 on; 30 / 300000 is one number"
+
+
 def test_a_hessian_vector_product() -> None:
     """Two sweeps, the second through the first."""
     rng = np.random.default_rng(0)

@@ -10,6 +10,8 @@ from tinygrad_edu.blocks import BLOCK, in_blocks
 from tinygrad_edu.compiler.blocks import is_total
 from tinygrad_edu.compiler.buffers import Piece
 from tinygrad_edu.compiler.lowering import ufunc_of
+from tinygrad_edu.compiler.passes import uniform
+from tinygrad_edu.compiler.threads import WIDE, in_threads, pays
 from tinygrad_edu.compiler.words import SIGNS
 from tinygrad_edu.program import Equation, Variable
 
@@ -30,7 +32,7 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
         and (source.life.last[source.life.of(e.target)] >= end or e.target in source.handed_over)
     ]
     given = dict.fromkeys(x for e in chain for x in e.operands if isinstance(x, Variable) and x not in made)
-    arrays = [x for x in given if np.ndim(x.value) and x not in source.constants]
+    arrays = [x for x in given if np.ndim(x.value) and (x not in source.constants or uniform(x) is None)]
     names = {x: source.text(x) for x in arrays}
     for e in out:
         names[e.target], has_memory = source.memory(e)
@@ -40,12 +42,14 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     block = Block(source, chain, {**names, **{x: source.text(x) for x in numbers}}, {e.target for e in out})
     function = source.constant(f"block{len(source.blocks) + 1}", block)
     inputs = [names[x] for x in (*arrays, *(e.target for e in out))]
+    shared = pays(chain[0].target.value.size, len(chain))
+    length = 2 * WIDE if shared else BLOCK
     scratch = []
     for number, dtype in enumerate(block.dtypes):
-        slot = source.scratch.take(BLOCK * dtype.itemsize)
+        slot = source.scratch.take(length * dtype.itemsize)
         name = f"{function}_row{number + 1}"
         source.fixed.add(name)
-        source.pieces[name] = Piece(slot, (BLOCK,), dtype, (0,))
+        source.pieces[name] = Piece(slot, (length,), dtype, (0,))
         scratch.append((name, slot))
     for _, slot in scratch:
         source.scratch.give_back(slot)
@@ -53,7 +57,7 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     head = f"def {function}({', '.join([*inputs, *block.registers, *loose])}):"
     source.blocks[function] = "\n".join([head, *block.lines])
     del source.namespace[function]
-    call = source.constant("in_blocks", in_blocks)
+    call = source.constant("in_threads", in_threads) if shared else source.constant("in_blocks", in_blocks)
     result = "" if total is None else f"{source.named(total)} = "
     texts = [f"({', '.join(part)}{',' * (len(part) == 1)})" for part in (inputs, [n for n, _ in scratch], loose)]
     source.line(f"{result}{call}({function}, {', '.join(texts)})")

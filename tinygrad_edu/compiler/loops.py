@@ -12,9 +12,10 @@ from tinygrad_edu.compiler.listing import identifier
 from tinygrad_edu.compiler.lowering import ufunc_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.source import COMPARED
+from tinygrad_edu.compiler.threads import in_halves, pays
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import settings, update_of
-from tinygrad_edu.compiler.vectorised import helpers, jit
+from tinygrad_edu.compiler.vectorised import helpers, jit, unlocked
 from tinygrad_edu.program import Equation, Variable
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Loops:
         self.nests: list[Nest] = []
         self.made: dict[Variable, Nest] = {}  # in which nest a value is made
         self.stored: set[Variable] = set()  # arrays that are needed in other nests, or outside
+        self.range: tuple[str, str] | None = None  # of the places, in a function that two threads share
         for e in group:
             if e.target not in self.other_names:
                 self.schedule(e)
@@ -116,6 +118,9 @@ class Loops:
                 name, has_memory = source.memory(e)
                 if not has_memory:
                     source.line(f"{name} = np.empty({e.target.shape}, {source.literal(e.target.dtype)})")
+        shared = self.is_shared()
+        if shared:
+            self.range = self.symbol("first", "first", "first"), self.symbol("last", "last", "last")
         for nest in self.nests:
             self.nest(nest)
         answers = [x for x in self.made if x in outside and x in self.local]
@@ -124,8 +129,12 @@ class Loops:
         arguments = [text for text in self.texts if text]
         key = "\n".join([" ".join(str(bool(text)) for text in self.texts), *self.lines])
         if key not in source.compiled:
-            source.compiled[key] = self.define()
+            source.compiled[key] = self.define("unlocked" if shared else "jit")
         call = f"{source.compiled[key]}({', '.join(arguments)})"
+        if shared:
+            size = math.prod(self.nests[0].shape)
+            call = source.constant("in_halves", in_halves)
+            call = f"{call}({', '.join([source.compiled[key], str(size), *arguments[2:]])})"
         names = [source.named(x) for x in answers]
         typed = [f"np.{x.dtype.name}({{}})" for x in answers]  # numba answers with numbers of Python
         if len(answers) == 1:
@@ -137,10 +146,19 @@ class Loops:
         for e in (*self.transposed, *self.delivered):
             source.equation(e)  # which are names for what has been computed
 
-    def define(self) -> str:
+    def is_shared(self) -> bool:
+        """Is it one large loop, of which two threads can each take a half, and add up what they return?"""
+        nest, *others = self.nests
+        if others or nest.alone or nest.equations[0].op is UPDATE:
+            return False
+        sums = all(e.op.name == "sum" and np.ndim(e.target.value) == 0 for e in nest.equations if is_total(e))
+        return sums and self.is_one_loop(nest) and pays(math.prod(nest.shape), len(nest.equations))
+
+    def define(self, decorator: str) -> str:
         """Add the function to the source."""
         source = self.source
-        decorator, name = source.constant("jit", jit), f"loops{len(source.compiled) + 1}"
+        decorator = source.constant(decorator, {"jit": jit, "unlocked": unlocked}[decorator])
+        name = f"loops{len(source.compiled) + 1}"
         source.fixed.add(name)
         arguments = [name for name, text in zip(self.names, self.texts) if text]
         lines = [f"@{decorator}", f"def {name}({', '.join(arguments)}):"]
@@ -309,7 +327,9 @@ class Loops:
                 self.local.pop(e.target, None)
         for target, total in totals.items():
             text = f"np.{target.dtype.name}({total})"
-            if isinstance(target.value, np.ndarray):
+            if self.range:
+                self.local[target] = total
+            elif isinstance(target.value, np.ndarray):
                 self.line(0, f"{self.element(target, ['0'] * target.value.ndim)} = {text}")
             else:
                 self.local[target] = self.new(target.name or "x")
@@ -321,24 +341,26 @@ class Loops:
         Large sums are added up in parts: each in its own dtype, so that vectors are full, and the parts in float64.
         """
         outer: list[str] = []
-        size, middle = math.prod(nest.shape), 0
-        is_flat = self.is_flat(nest)
-        one_loop = is_flat or len(nest.shape) == 1
+        first, last = self.range or ("0", str(math.prod(nest.shape)))
+        middle, one_loop = 0, self.is_one_loop(nest)
         if parts and one_loop:
-            self.line(0, f"for start in range(0, {size}, {PART}):")
+            self.line(0, f"for start in range({first}, {last}, {PART}):")
             middle = 1
         elif not one_loop and nest.shape:
             outer, middle = self.loops(nest.shape[:-1])
         for target, part in parts.items():
             self.line(middle, f"{part} = {self.number(0, target.dtype)}")
         if parts and one_loop:
-            self.line(middle, f"for i in range(start, min(start + {PART}, {size})):")
-        elif is_flat:
-            self.line(middle, f"for i in range({size}):")
+            self.line(middle, f"for i in range(start, min(start + {PART}, {last})):")
+        elif one_loop and (self.range or len(nest.shape) > 1):
+            self.line(middle, f"for i in range({first}, {last}):")
         else:
-            last, depth = self.loops(nest.shape[-1:], middle, LETTERS[len(outer) :])
-            return outer + last, middle, depth
-        return FLAT if is_flat else ["i"], middle, middle + 1
+            inner, depth = self.loops(nest.shape[-1:], middle, LETTERS[len(outer) :])
+            return outer + inner, middle, depth
+        return ["i"] if len(nest.shape) == 1 else FLAT, middle, middle + 1
+
+    def is_one_loop(self, nest: Nest) -> bool:
+        return len(nest.shape) == 1 or self.is_flat(nest)
 
     def is_flat(self, nest: Nest) -> bool:
         """Can large arrays be gone through from the first number to the last, whatever their shape?"""

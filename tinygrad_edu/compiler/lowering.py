@@ -39,7 +39,7 @@ OPERATORS = {
 
 def ufunc_of(op: Op[Any]) -> np.ufunc | None:
     """The function of NumPy that works element by element, if the operation is one."""
-    if OPS.get(op.name) is op and op.name in OPERATORS:
+    if op.name in OPERATORS and OPS[op.name] is op:
         return OPERATORS[op.name]
     forward = op.forward
     if isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1 and forward.nin == op.arity:

@@ -51,6 +51,7 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
         if all(x in constants for x in needed):
             constants.add(equation.target)
             constants.update(variables_in(equation.kept))
+            _shrink(equation.target)
             continue
         same = _unchanged(equation, constants)
         if same is not None and renaming.memory(same) not in written:
@@ -68,14 +69,28 @@ def simplified(equations: list[Equation], renaming: Renaming, constants: set[Var
     return found
 
 
+SOON = 4096  # numbers: so many are compared whenever `uniform` asks
+
+
 def uniform(x: Any) -> Any:
     """The number that all elements of a constant are (as a 0-d array of its dtype), or None."""
     value = np.asarray(x.value)
     if value.size and all(stride == 0 or size == 1 for stride, size in zip(value.strides, value.shape)):
         return value[(0,) * value.ndim]
-    if 0 < value.size <= 4096 and bool((value == value.flat[0]).all()) and value.flat[0] != 0:
+    if value.size <= SOON and _are_equal(value):
         return value.flat[0]
     return None
+
+
+def _are_equal(value: Any) -> bool:
+    """Are all elements one number?  (0 and -0 are two numbers.)"""
+    return bool(value.size and value.flat[0] != 0 and (value == value.flat[0]).all())
+
+
+def _shrink(x: Variable) -> None:
+    """A computed constant that is one number everywhere needs the memory of one: what a sum sends back, for example."""
+    if np.size(x.value) > SOON and _are_equal(x.value):
+        x.value = np.broadcast_to(x.value.flat[0], x.value.shape)
 
 
 def _unchanged(equation: Equation, constants: set[Variable]) -> Variable | None:

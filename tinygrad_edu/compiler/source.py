@@ -25,6 +25,7 @@ __all__ = ["Source"]
 
 COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
 LARGE_RESULT = 16_384  # bytes: such results are written to the memory of earlier ones that nobody has kept
+LARGE_LOCAL = 65_536  # bytes: what a call has made of this size is deleted as soon as nobody reads it any more
 REDUCED = {"sum": "np.add.reduce", "max": "np.maximum.reduce", "min": "np.minimum.reduce"}
 
 
@@ -71,6 +72,7 @@ class Source(Words):
         self.read: set[Any] = set()  # settings of optimisers that have been read
         self.blocks: dict[str, str] = {}  # functions of one block, by name
         self.slots: dict[Variable, int] = {}  # of a root
+        self.locals: dict[Variable, list[str]] = {}  # of a root that a call has made: its name, and those of its views
         self.where = ""
         self.foreign = False  # does it call anything but NumPy?
         self.write()
@@ -113,9 +115,14 @@ class Source(Words):
                 for root in releases.get(i, ()):
                     if root in self.slots:
                         self.scratch.give_back(self.slots.pop(root))
+                    elif root in self.locals:
+                        self.line(f"del {', '.join(self.locals[root])}")
             at += len(group) if isinstance(group, list) else 1
         self.now = FOREVER - 1
-        returned = [self.text(x) for x in self.results] + list(self.delivered.values())
+        # (Constants are copied: what is returned is the caller's.)
+        copied = [x in self.constants and isinstance(x.value, np.ndarray) for x in self.results]
+        returned = [f"np.array({self.text(x)})" if c else self.text(x) for x, c in zip(self.results, copied)]
+        returned += self.delivered.values()
         self.where = ""
         self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
 
@@ -216,6 +223,12 @@ class Source(Words):
                 name = self.named(target)
                 kept = mapped(e.kept, lambda x: Named(self.named(x)) if isinstance(x, Variable) else Named("_"))
                 self.line(f"{name}, {_pattern(kept)} = {call}")
+            for x in (target, *variables_in(e.kept)):
+                root = self.life.of(x)
+                if root in self.locals:
+                    self.locals[root].append(self.names[x])
+                elif root is x and np.asarray(x.value).nbytes >= LARGE_LOCAL:
+                    self.locals[x] = [self.names[x]]
 
     def scalar(self, e: Equation, ufunc: Any) -> str:
         """An equation as an expression."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["helpers", "jit", "numba"]
+__all__ = ["helpers", "jit", "numba", "unlocked"]
 
 Function = Callable[..., Any]
 
@@ -31,12 +31,17 @@ def numba() -> Any:
         ) from error
 
 
-def jit(function: Function) -> Any:
+def jit(function: Function, nogil: bool = False) -> Any:
     """Compiled at its first call: 1 / 0 is infinity as in NumPy, and a x + b may be one instruction, rounded once.
 
     Nothing else is taken lightly: NaN stays NaN, and sums stay in their order.
     """
-    return numba().njit(error_model="numpy", fastmath={"contract"})(function)
+    return numba().njit(error_model="numpy", fastmath={"contract"}, nogil=nogil)(function)
+
+
+def unlocked(function: Function) -> Any:
+    """The same, without Python's lock: two threads may be in it."""
+    return jit(function, nogil=True)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Windows of 3x3, ReLU, 2x2 max-pooling, a linear layer: in the order of the equations, and rearranged."""
+"""Windows of 3x3, ReLU, 2x2 max-pooling, a linear layer: in the order of the equations, rearranged, as in textbooks."""
 
 from __future__ import annotations
 
@@ -107,3 +107,38 @@ class Rearranged(Convolution):
     def unpool(self) -> None:
         delta = self.dpooled.reshape(len(self.X), FILTERS, 1, -1)
         np.multiply(self.largest, delta, out=self._blocks(self.dY))
+
+
+class Textbook:
+    """As textbooks write it: the columns of all samples in one matrix, and a new array for each line."""
+
+    def __init__(self, workload: Workload, params: list[Array]) -> None:
+        self.X, self.labels, self.lr = workload.X, workload.targets, workload.lr
+        self.params = params
+
+    def run(self) -> float:
+        n, rows = len(self.X), np.arange(len(self.X))
+        w, b, W, c = self.params
+        columns = sliding_window_view(self.X[:, 0], (3, 3), axis=(1, 2)).reshape(-1, 9)
+        Y = (columns @ w.reshape(FILTERS, 9).T + b).reshape(n, SIDE, SIDE, FILTERS).transpose(0, 3, 1, 2)
+        H = np.maximum(Y, 0)
+        fours = H.reshape(n, FILTERS, HALF, 2, HALF, 2)
+        pooled = fours.max(axis=(3, 5), keepdims=True)
+        flat = pooled.reshape(n, -1)
+        Z = flat @ W + c
+        e = np.exp(Z - Z.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        loss = -np.log(p[rows, self.labels]).mean()
+        delta = p
+        delta[rows, self.labels] -= 1
+        delta /= n
+        dpooled = (delta @ W.T).reshape(pooled.shape)
+        dH = ((fours == pooled) * dpooled).reshape(H.shape)
+        dY = (dH * (Y > 0)).transpose(0, 2, 3, 1).reshape(-1, FILTERS)
+        gradients = (dY.T @ columns).reshape(w.shape), dY.sum(axis=0), flat.T @ delta, delta.sum(axis=0)
+        for param, gradient in zip(self.params, gradients):
+            param -= self.lr * gradient
+        return float(loss)
+
+    def state(self) -> list[Array]:
+        return self.params

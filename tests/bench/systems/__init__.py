@@ -25,14 +25,19 @@ class Step(Protocol):
 
 
 class System(NamedTuple):
-    """One column of the table.  Without any steps it is left out, and its version says why."""
+    """One column of the table.  Without any steps it is left out, and its version says why.
+
+    A file need not know its version: asking for it takes 3 MiB, which would count as a system's in a process whose
+    memory is measured.
+    """
 
     name: str
-    version: str
+    version: str  # "" stands for what is installed of `packages`
     steps: dict[str, Callable[[Workload], Step]]  # by the key of the workload; those it cannot do are not there
     prepare: Callable[[], object] = lambda: None  # called before each turn: the number of threads, for example
     module: str = ""  # whose import is measured
     file: str = ""  # of FILES, filled in by `family`
+    packages: tuple[str, ...] = ()
     foreign: bool = False  # has it memory that tracemalloc doesn't see, and threads beside those of NumPy's BLAS?
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench import by_hand
-from tests.bench.by_hand.convolution import Rearranged
+from tests.bench.by_hand.convolution import Rearranged, Textbook
 from tests.bench.by_hand.networks import Products, Tricks, at_offset
 from tests.bench.systems import HAND, Step, System
 from tests.bench.workloads import Workload
@@ -37,5 +37,6 @@ def systems() -> list[System]:
     return [
         System(FLOOR, np.__version__, {"c": _at(Products, 0)}),
         System(f"{HAND}, rearranged", np.__version__, {"j": _at(Rearranged, 0)}),
+        System(f"{HAND}, as in textbooks", np.__version__, {"j": _at(Textbook, 0)}),
         System(f"{HAND}, with tricks", np.__version__, {"a": _at(Tricks, 0)}),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import autograd
@@ -130,4 +129,4 @@ def chain(workload: Workload) -> Step:
 def systems() -> list[System]:
     steps: dict[str, Callable[[Workload], Step]] = dict.fromkeys("abcdjl", training)
     steps |= {"e": scalars, "f": elementwise, "k": curvature, **{f"g{n}": chain for n in CHAINS if n <= 100_000}}
-    return [System("autograd", version("autograd"), steps, module="autograd.numpy")]
+    return [System("autograd", "", steps, module="autograd.numpy", packages=("autograd",))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 
 import numpy as np
 from micrograd.engine import Value
@@ -58,8 +57,9 @@ def systems() -> list[System]:
     return [
         System(
             "micrograd",
-            version("micrograd"),
+            "",
             {"e": scalars, "g1000": chain, "g10000": chain},
             module="micrograd.engine",
+            packages=("micrograd",),
         )
     ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -149,11 +148,6 @@ def chain(workload: Workload, wrap: Wrap) -> Step:
     return Made(lambda: step(a).item(), lambda: [a.grad])
 
 
-try:
-    VERSION = version("tinygrad_edu")
-except PackageNotFoundError:
-    VERSION = "as it stands here, not installed"
-
 NETWORKS: dict[str, Callable[[Workload, Wrap], Step]] = {
     "a": classifier,
     "b": classifier,
@@ -168,23 +162,21 @@ GRAPHS: dict[str, Callable[[Workload, Wrap], Step]] = {"e": scalars, **{f"g{n}":
 
 
 def systems() -> list[System]:
-    def made(name: str, steps: dict[str, Callable[[Workload, Wrap], Step]], wrap: Wrap) -> System:
+    def made(name: str, steps: dict[str, Callable[[Workload, Wrap], Step]], wrap: Wrap, *others: str) -> System:
         return System(
             name,
-            VERSION,
+            "",
             {key: (lambda workload, make=make: make(workload, wrap)) for key, make in steps.items()},
             module="tinygrad_edu",
+            packages=("tinygrad_edu", *others),
         )
 
     found = [made(OURS, {**NETWORKS, **GRAPHS}, lambda step: step)]
-    if hasattr(tg, "compile"):
-        found.append(made(f"{OURS} compiled", NETWORKS, tg.compile))
-    else:
-        found.append(System(f"{OURS} compiled", "tg.compile is not there", {}))
+    # `tg.compile` is named only where it is called: that loads the compiler.
+    found.append(made(f"{OURS} compiled", NETWORKS, lambda step: tg.compile(step)))
     name = f"{OURS} compiled, numba"
-    try:
-        system = made(name, NETWORKS, functools.partial(tg.compile, backend="numba"))
-        found.append(system._replace(version=f"{VERSION}, numba {version('numba')}"))
-    except PackageNotFoundError:
+    if find_spec("numba"):
+        found.append(made(name, NETWORKS, lambda step: tg.compile(step, backend="numba"), "numba"))
+    else:
         found.append(System(name, 'not installed: pip install "tinygrad_edu[numba]"', {}))
     return found
