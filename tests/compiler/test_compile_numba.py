@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu.compiler import vectorised
+from tinygrad_edu.compiler import looping, vectorised
 from tinygrad_edu.errors import CompileError
 
 needs_numba = pytest.mark.skipif(  # with CI=true it must not be missing
@@ -388,3 +388,27 @@ def test_what_cannot_be_compiled_is_refused_with_its_line() -> None:
 
     with pytest.raises(CompileError, match=r"test_compile_numba\.py"):
         step(tg.Tensor(np.ones(3)))
+
+
+@needs_numba
+def test_long_programs_do_not_become_ever_more_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba takes 0.02 s a line: only so many become loops; the same ones again cost nothing, the rest is NumPy's."""
+    monkeypatch.setattr(looping, "LONGEST", 6)
+    monkeypatch.setattr(looping, "MOST", 15)
+    x = np.linspace(-1, 1, 10)
+
+    def chain(x: Any, kinds: str) -> Any:
+        for kind in kinds:
+            x = {"*": lambda x: x * x, "+": lambda x: x + x, "-": lambda x: x - 0.3, "t": tg.tanh}[kind](x)
+        return x
+
+    def functions(kinds: str, of: Any = x) -> tuple[int, int]:
+        """How many functions there are, and how many calls of them."""
+        compiled = tg.compile(lambda x: chain(tg.Tensor(x), kinds), backend="numba")
+        for _ in range(2):
+            close(compiled(of).data, chain(of, kinds))
+        return compiled.source.count("def loops"), compiled.source.count("loops") - compiled.source.count("def loops")
+
+    assert functions("*+-t*+" + "t-+*+-" + "++--**" * 3) == (2, 2), "12 lines, and 6 more would be too many"
+    assert functions("*+-t*+" * 5) == (1, 5)
+    assert functions("*+-t*+", x[3]) == (0, 0), "single numbers gain nothing"

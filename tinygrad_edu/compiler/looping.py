@@ -24,6 +24,7 @@ __all__ = ["Looping"]
 FEW = 512  # numbers, or products: below, loops beat the call of NumPy or BLAS also where they use no vectors
 SHORTEST = 3  # equations: fewer are quicker as calls
 LONGEST = 200  # equations of one function: the time of its compilation grows faster than they do
+MOST = 600  # equations of all functions that differ: each costs 0.02 s to compile; what is behind them stays NumPy's
 ROW = 16  # numbers: a shorter last axis of a large array would fill no vector
 
 
@@ -39,10 +40,17 @@ class Looping(Source):
         self.life = Lifetimes(self.equations, [*self.results, *gradients, *self.constants], self.renaming)
         found: list[Equation | list[Equation]] = []
         run: list[Equation] = []
+        written: dict[Any, int] = {}  # the lines of functions, by what tells them apart
 
         def close() -> None:
-            lines = sum(e.op is not DELIVER and e.op.name != "transpose" for e in run)
-            found.extend([list(run)] if lines >= SHORTEST else run)
+            lines = [e for e in run if e.op is not DELIVER and e.op.name != "transpose"]
+            form = tuple([(e.op.name, *[_form(x) for x in (e.target, *e.operands)]) for e in lines])
+            pays = len(lines) >= SHORTEST and any(shape for _, *values in form for shape, _ in values)
+            if pays and form not in written:
+                pays = sum(written.values()) + len(lines) <= MOST
+            if pays:
+                written[form] = len(lines)
+            found.extend([list(run)] if pays else run)
             run.clear()
 
         for equation in self.equations:
@@ -89,6 +97,11 @@ class Looping(Source):
         """The operands that are read place by place: not those that are one number everywhere."""
         found = [x for x in e.operands if isinstance(x, Variable) and np.ndim(x.value)]
         return [x for x in found if x not in self.constants or uniform(x) is None]
+
+
+def _form(x: Any) -> tuple[Any, Any]:
+    """Shape and dtype of an operand, or its type."""
+    return (x.shape, x.dtype) if isinstance(x, Variable) else ((), type(x))
 
 
 def _plain(x: Any) -> bool:
