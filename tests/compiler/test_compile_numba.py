@@ -184,7 +184,7 @@ SMALL: dict[str, Callable[..., Any]] = {
     "functions": lambda a, b, w: (
         tg.log(a * a + 1) + tg.sqrt(b * b + 1) + tg.abs(a) + 1 / (1 + b**2) + tg.softplus(a)
     ).sum(),
-    "of a number": lambda a, b, w: tg.exp(a[0, 0]) * tg.tanh(b[0, 0]) + a[0, 0] / 3 - b[1, 1] ** 2,
+    "of a number": lambda a, b, w: (tg.exp(a[0, 0]) * tg.tanh(b[0, 0]) + a[0, 0] / 3 - b[1, 1] ** 2) * (a + b).sum(),
     "softmax": lambda a, b, w: (tg.softmax(a, axis=1) * tg.log_softmax(b, axis=0)).sum(),
 }
 
