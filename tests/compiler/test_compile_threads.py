@@ -87,6 +87,24 @@ def test_little_work_is_not_shared() -> None:
     assert "in_blocks(block1" in compiled.source
 
 
+@pytest.mark.parametrize(("n", "shared"), [(2, True), (64, True), (65, False)])
+def test_where_blas_has_the_cores_at_work_nothing_is_shared(n: int, shared: bool) -> None:
+    """From 2^18 products of numbers on, its threads are awake; a product of vectors wakes nobody."""
+    a, x = RNG.normal(size=(n, 64)), RNG.normal(size=(64, 64))
+    large = RNG.normal(size=4 * threads.WIDE)
+
+    def step(a: Any, x: Any, large: Any) -> Any:
+        return (tg.Tensor(a) @ x).sum() + chain(large)[0] + tg.Tensor(a[0]) @ x[0]
+
+    compiled = tg.compile(step)
+    equal([compiled(a, x, large)], [step(a, x, large)])
+    assert ("in_threads(" in compiled.source) == shared
+    images = RNG.normal(size=(1, 1, 4, 4))
+    compiled = tg.compile(lambda x, large: tg.conv2d(x, np.ones((1, 1, 2, 2))).sum() + chain(large)[0])
+    compiled(images, large)
+    assert "in_threads(" not in compiled.source
+
+
 def test_each_thread_takes_one_half_with_rows_of_its_own() -> None:
     x, out = np.arange(600_001.0), np.zeros(600_001)
     row = np.empty(2 * threads.WIDE)

@@ -42,7 +42,7 @@ def write_chain(source: Source, chain: list[Equation], end: int) -> None:
     block = Block(source, chain, {**names, **{x: source.text(x) for x in numbers}}, {e.target for e in out})
     function = source.constant(f"block{len(source.blocks) + 1}", block)
     inputs = [names[x] for x in (*arrays, *(e.target for e in out))]
-    shared = pays(chain[0].target.value.size, len(chain))
+    shared = source.is_alone and pays(chain[0].target.value.size, len(chain))
     length = 2 * WIDE if shared else BLOCK
     scratch = []
     for number, dtype in enumerate(block.dtypes):

@@ -149,7 +149,7 @@ class Loops:
     def is_shared(self) -> bool:
         """Is it one large loop, of which two threads can each take a half, and add up what they return?"""
         nest, *others = self.nests
-        if others or nest.alone or nest.equations[0].op is UPDATE:
+        if others or nest.alone or nest.equations[0].op is UPDATE or not self.source.is_alone:
             return False
         sums = all(e.op.name == "sum" and np.ndim(e.target.value) == 0 for e in nest.equations if is_total(e))
         return sums and self.is_one_loop(nest) and pays(math.prod(nest.shape), len(nest.equations))

@@ -13,6 +13,7 @@ from tinygrad_edu.compiler.chains import write_chain
 from tinygrad_edu.compiler.listing import Renaming, mapped, variables_in
 from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
 from tinygrad_edu.compiler.parts import ASSEMBLE
+from tinygrad_edu.compiler.threads import are_taken
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
@@ -90,6 +91,7 @@ class Source(Words):
         self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
         gradients = [e.target for e in equations if e.op is DELIVER]
         self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
+        self.is_alone = not are_taken(equations)  # is another core free?
         # A gradient that is left behind has memory of its own, which is not scratch.
         self.handed_over = {
             e.operands[0]: e.params["leaf"]

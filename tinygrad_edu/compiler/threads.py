@@ -7,17 +7,21 @@ waiting for it costs as much as a pass over 50,000 numbers.  So a thread's block
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from tinygrad_edu.blocks import in_blocks, in_part
+import numpy as np
 
-__all__ = ["WIDE", "in_halves", "in_threads", "pays"]
+from tinygrad_edu.blocks import in_blocks, in_part
+from tinygrad_edu.program import Equation, Variable
+
+__all__ = ["WIDE", "are_taken", "in_halves", "in_threads", "pays"]
 
 WIDE = 131_072  # numbers in a block of a thread; 65,536 and 250,000 are slower
 WORK = 4_000_000  # operations on single numbers, about a millisecond: waking a thread takes a tenth of one
+OF_BLAS = 2**18  # products of single numbers, from which on OpenBLAS uses its threads
 
 
 class Helper:
@@ -56,6 +60,20 @@ def cores() -> int:
 def pays(size: int, operations: int) -> bool:
     """Is this much work shared?"""
     return size >= 4 * WIDE and size * operations >= WORK
+
+
+def are_taken(equations: Iterable[Equation]) -> bool:
+    """Does a step have all cores at work: by products of matrices so large that BLAS shares them?
+
+    OpenBLAS's threads go on looking for work for 0.1 s.  Beside them two halves take longer than the whole: 1.06.
+    """
+    products = [e for e in equations if e.op.name == "matmul" or e.op.name.startswith("conv")]
+    return any(e.op.name != "matmul" or _products(*e.operands) > OF_BLAS for e in products)
+
+
+def _products(a: Variable, b: Variable) -> int:
+    """How many products of single numbers a @ b is made of."""
+    return int(np.size(a.value)) * (b.shape[-1] if len(b.shape) > 1 else 1)
 
 
 def in_threads(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tuple[Any, ...], numbers: Any = ()) -> Any:
