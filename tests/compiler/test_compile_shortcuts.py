@@ -368,3 +368,75 @@ def test_nothing_holds_on_to_large_gradients() -> None:
             assert [id(g) for g in memory.gradients] == first
     finally:
         gc.enable()
+
+
+def _network(activation: Any, rows: int, width: int) -> Any:
+    """A compiled training step of three layers, beside the eager one: the same loss and the same parameters."""
+    X, t = RNG.normal(size=(rows, 8)), RNG.normal(size=(rows, 1))
+    made = []
+    for wrap in (tg.compile, lambda step: step):
+        net = tg.nn.MLP([8, width, width, 1], activation, rng=0)
+        optimizer = tg.optim.SGD(net.parameters(), 1e-2, momentum=0.9)
+
+        def step(X: Any, t: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+            loss = F.mse_loss(net(X), t)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = wrap(step)
+        losses = [run(X, t).item() for _ in range(3)]
+        made.append((run, losses, [p.data for p in net.parameters()]))
+    (compiled, losses, params), (_, expected, right) = made
+    assert losses == expected
+    for a, b in zip(params, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return compiled
+
+
+def test_what_goes_back_through_a_layer_takes_the_memory_of_its_input() -> None:
+    """Two activations, and nothing else of their size."""
+    compiled = _network("relu", 640, 128)
+    assert sum(size >= 640 * 128 * 8 for size in compiled.last.plan.sizes) == 2
+    lines = [line.strip() for line in compiled.source.splitlines() if "#" not in line]
+    products = [i for i, line in enumerate(lines) if "fc2_weight.T" in line or "fc3_weight.T" in line]
+    assert len(products) == 2
+    for i in products:
+        target = lines[i].split("out=")[1].rstrip(")")
+        assert lines[i - 1].startswith("np.greater("), "the last that reads what the layer below has returned"
+        assert lines[i + 1].startswith(f"{target} *= ")
+
+
+@pytest.mark.parametrize(("activation", "width"), [("tanh", 128), ("tanh", 512), ("hardtanh", 512)])
+def test_what_would_tear_a_chain_apart_or_free_nothing_stays_in_its_place(activation: str, width: int) -> None:
+    """1 - h h is written over h; the comparisons of hardtanh and the product behind them are one chain."""
+    compiled = _network(activation, 640, width)
+    lines = [line.strip() for line in compiled.source.splitlines() if "#" not in line]
+    for i in (i for i, line in enumerate(lines) if "fc2_weight.T" in line or "fc3_weight.T" in line):
+        assert "T.dot(" in lines[i + 1] or "np.matmul(" in lines[i + 1], "the weights' gradient comes next"
+    blocks = compiled.source.split("def step")[0].split("def block")[1:]
+    assert sum("*= " in text or "np.multiply(" in text for text in blocks) >= 2 * (width == 512)
+
+
+def test_no_product_waits_until_its_weights_have_changed() -> None:
+    weight = tg.Tensor(RNG.normal(size=(100, 100)), requires_grad=True)
+    optimizer = tg.optim.SGD([weight], 0.1)
+    x, start = RNG.normal(size=(100, 100)), weight.data.copy()
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        h = tg.exp(tg.Tensor(x))
+        (h * weight).sum().backward()
+        product = tg.Tensor(x) @ weight.detach()
+        largest = h.max()  # from here on, h's memory is free
+        optimizer.step()
+        return largest, tg.exp(product * 0.01).detach()
+
+    compiled = tg.compile(step)
+    found = []
+    for run in (step, compiled):
+        weight.data[...] = start
+        found.append([value.data.copy() for _ in range(3) for value in run(x)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.buffers import Lifetimes
 from tinygrad_edu.compiler.loops import FLOATS, LARGE, LETTERS, REDUCED, SLOW, Loops, form_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.source import Source
@@ -36,8 +35,7 @@ class Looping(Source):
         roundings = [float(np.finfo(e.target.dtype).eps) for e in self.equations if e.target.dtype in FLOATS]
         self.eps = max(roundings, default=0.0)
         self.compiled: dict[str, str] = {}  # the names of functions by their lines, so that equal ones are one
-        gradients = [e.target for e in self.equations if e.op is DELIVER]
-        self.life = Lifetimes(self.equations, [*self.results, *gradients, *self.constants], self.renaming)
+        self.life = self.lifetimes(self.equations)
         found: list[Equation | list[Equation]] = []
         run: list[Equation] = []
         written: dict[Any, int] = {}  # the lines of functions, by what tells them apart

@@ -12,6 +12,7 @@ from tinygrad_edu.compiler.buffers import FOREVER, Lifetimes, Piece, Scratch, or
 from tinygrad_edu.compiler.chains import write_chain
 from tinygrad_edu.compiler.listing import Renaming, mapped, variables_in
 from tinygrad_edu.compiler.lowering import LARGEST, OWN, PICK, ROW_SUMS, TAKE_ONE, ufunc_of
+from tinygrad_edu.compiler.order import with_late_products
 from tinygrad_edu.compiler.parts import ASSEMBLE
 from tinygrad_edu.compiler.threads import are_taken
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
@@ -89,8 +90,7 @@ class Source(Words):
         groups = self.groups()
         equations = self.equations = [e for group in groups for e in (group if isinstance(group, list) else [group])]
         self.deliveries = {e.operands[0]: e for e in equations if e.op is DELIVER}
-        gradients = [e.target for e in equations if e.op is DELIVER]
-        self.life = Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
+        self.life = self.lifetimes(equations)
         self.is_alone = not are_taken(equations)  # is another core free?
         # A gradient that is left behind has memory of its own, which is not scratch.
         self.handed_over = {
@@ -128,9 +128,15 @@ class Source(Words):
         self.where = ""
         self.line(f"return {', '.join(returned)}{',' * (len(returned) == 1)}" if returned else "return ()")
 
+    def lifetimes(self, equations: list[Equation]) -> Lifetimes:
+        """How long values live, if the equations come in this order."""
+        gradients = [e.target for e in equations if e.op is DELIVER]
+        return Lifetimes(equations, [*self.results, *gradients, *self.constants], self.renaming)
+
     def groups(self) -> list[Equation | list[Equation]]:
         """The equations, with those that are written together as lists."""
-        return grouped(self.equations, self.constants)
+        life = self.lifetimes(self.equations)
+        return grouped(with_late_products(self.equations, life), self.constants)
 
     def group(self, group: list[Equation], end: int) -> None:
         """What is written together; `end` is the number of the equation behind it."""
