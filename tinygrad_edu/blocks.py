@@ -40,4 +40,11 @@ def in_part(
     middle = start + size // 2 // 8 * 8
     first = in_part(function, flat, rows, numbers, start, middle, block)
     second = in_part(function, flat, rows, numbers, middle, end, block)
-    return None if first is None else first + second
+    return added(first, second)
+
+
+def added(one: Any, other: Any) -> Any:
+    """What the calls for two parts return, added up: numbers, several of them, or nothing."""
+    if isinstance(one, tuple):
+        return tuple([a + b for a, b in zip(one, other)])
+    return None if one is None else one + other

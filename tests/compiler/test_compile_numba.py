@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +13,10 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests.compiler.extras import needs_numba
 from tinygrad_edu.compiler import looping, vectorised
 from tinygrad_edu.errors import CompileError
 
-needs_numba = pytest.mark.skipif(  # with CI=true it must not be missing
-    importlib.util.find_spec("numba") is None and not os.environ.get("CI"),
-    reason='numba compiles the loops: pip install "tinygrad_edu[numba]"',
-)
 FLOATS = [np.float32, np.float64]
 
 

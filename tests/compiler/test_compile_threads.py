@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests.compiler.extras import needs_numba
 from tinygrad_edu.compiler import threads
 
 RNG = np.random.default_rng(0)
@@ -208,10 +208,7 @@ def test_a_forked_process_starts_a_thread_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(status) == 1
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("numba") is None and not os.environ.get("CI"),
-    reason='numba compiles the loops: pip install "tinygrad_edu[numba]"',
-)
+@needs_numba
 @pytest.mark.parametrize("available", [1, 2])
 @pytest.mark.parametrize("shape", [(1_000_000,), (4, 150_001)])
 def test_loops_are_shared_as_well(shape: tuple[int, ...], available: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,10 +229,7 @@ def test_loops_are_shared_as_well(shape: tuple[int, ...], available: int, monkey
         assert compiled.source.count("unlocked") == 1
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("numba") is None and not os.environ.get("CI"),
-    reason='numba compiles the loops: pip install "tinygrad_edu[numba]"',
-)
+@needs_numba
 def test_the_largest_of_two_halves_is_not_their_sum() -> None:
     """Only sums are added up; a sum with its axes kept is written to an array."""
     x = np.exp(RNG.normal(size=1_000_000))

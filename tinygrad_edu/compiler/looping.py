@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_edu.compiler.loops import FLOATS, LARGE, LETTERS, REDUCED, SLOW, Loops, form_of
 from tinygrad_edu.compiler.passes import uniform
 from tinygrad_edu.compiler.source import Source
+from tinygrad_edu.compiler.threads import products
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
 from tinygrad_edu.compiler.updates import update_of
 from tinygrad_edu.program import Equation, Variable
@@ -81,7 +82,7 @@ class Looping(Source):
             return _matrix(target) and e.operands[0] not in self.constants
         if e.op.name == "matmul":
             a, b = e.operands
-            return _matrix(a) and _matrix(b) and a.value.size * b.shape[1] <= FEW and _are_floats(e)
+            return _matrix(a) and _matrix(b) and products(a, b) <= FEW and _are_floats(e)
         if e.op.name in REDUCED:
             x = e.operands[0]
             if not isinstance(x, Variable) or not np.size(x.value) or not np.ndim(x.value) or not _are_floats(e):

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.blocks import in_blocks, in_part
+from tinygrad_edu.blocks import added, in_blocks, in_part
 from tinygrad_edu.program import Equation, Variable
 
-__all__ = ["WIDE", "are_taken", "in_halves", "in_threads", "pays"]
+__all__ = ["WIDE", "are_taken", "in_halves", "in_threads", "pays", "products"]
 
 WIDE = 131_072  # numbers in a block of a thread; 65,536 and 250,000 are slower
 WORK = 4_000_000  # operations on single numbers, about a millisecond: waking a thread takes a tenth of one
@@ -67,11 +67,11 @@ def are_taken(equations: Iterable[Equation]) -> bool:
 
     OpenBLAS's threads go on looking for work for 0.1 s.  Beside them two halves take longer than the whole: 1.06.
     """
-    products = [e for e in equations if e.op.name == "matmul" or e.op.name.startswith("conv")]
-    return any(e.op.name != "matmul" or _products(*e.operands) > OF_BLAS for e in products)
+    found = [e for e in equations if e.op.name == "matmul" or e.op.name.startswith("conv")]
+    return any(e.op.name != "matmul" or products(*e.operands) > OF_BLAS for e in found)
 
 
-def _products(a: Variable, b: Variable) -> int:
+def products(a: Variable, b: Variable) -> int:
     """How many products of single numbers a @ b is made of."""
     return int(np.size(a.value)) * (b.shape[-1] if len(b.shape) > 1 else 1)
 
@@ -90,8 +90,7 @@ def in_threads(function: Callable[..., Any], arrays: tuple[Any, ...], rows: tupl
     def second() -> Any:
         return in_part(function, flat, [row[WIDE:] for row in rows], numbers, middle, size, WIDE)
 
-    one, other = HELPER.both(first, second)
-    return None if one is None else one + other
+    return added(*HELPER.both(first, second))
 
 
 def in_halves(function: Callable[..., Any], size: int, *arguments: Any) -> Any:
@@ -99,7 +98,4 @@ def in_halves(function: Callable[..., Any], size: int, *arguments: Any) -> Any:
     if cores() < 2:
         return function(0, size, *arguments)
     middle = size // 2
-    one, other = HELPER.both(lambda: function(0, middle, *arguments), lambda: function(middle, size, *arguments))
-    if isinstance(one, tuple):
-        return tuple([a + b for a, b in zip(one, other)])
-    return None if one is None else one + other
+    return added(*HELPER.both(lambda: function(0, middle, *arguments), lambda: function(middle, size, *arguments)))
