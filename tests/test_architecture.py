@@ -19,7 +19,7 @@ STANDARD = sys.stdlib_module_names
 
 # Who may import whom: only what stands in the same line or in one further up.
 LAYERS = [
-    {"errors", "porting", "late", "memory", "blocks", "sums", "manual"},
+    {"errors", "porting", "late", "memory", "blocks", "together", "sums", "manual"},
     {"modes", "anomaly", "record", "edits", "engine"},
     {"op"},
     {"ops"},

@@ -1,5 +1,6 @@
 """Optimisers against PyTorch's, step by step, and what they refuse."""
 
+import copy
 import gc
 import os
 import weakref
@@ -62,6 +63,7 @@ def test_ten_steps_agree_with_torch(name: str, settings: dict, dtype: str) -> No
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{'-'.join(s)}" for n, s in CASES])
 def test_blocks_change_nothing(name: str, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large parameters are updated block by block, those that have no blocks as a whole: always the same numbers."""
+    monkeypatch.setattr(optim, "FEW", 0)  # these are not the small ones
     rng = np.random.default_rng(0)
     start = [rng.normal(size=s) for s in [(7, 5), (16,), (5, 7)]]
     start[2] = np.asfortranarray(start[2])
@@ -87,6 +89,126 @@ def test_blocks_change_nothing(name: str, settings: dict, monkeypatch: pytest.Mo
     assert [s.shape for s in scratch] == [(0,), (16,), (0,)]  # between the steps no memory is held for large ones
     for a, b in zip(whole, in_parts):
         np.testing.assert_array_equal(a, b)
+
+
+def trained(make, starts: list[np.ndarray], steps: int = 5, meddle=lambda step, optimizer: None) -> list[np.ndarray]:
+    """What some steps make of parameters, their m and v."""
+    params = [tg.nn.Parameter(a, dtype=a.dtype) for a in starts]
+    optimizer = make(params)
+    rng = np.random.default_rng(1)
+    for step in range(steps):
+        for p in params:
+            p.grad = rng.normal(size=p.shape).astype(p.dtype)
+        meddle(step, optimizer)
+        optimizer.step()
+    return [np.array(x) for x in (*[p.data for p in params], *optimizer.m, *optimizer.v)]
+
+
+def alone(make):
+    """The same optimiser, which updates each parameter by itself."""
+
+    def made(params):
+        optimizer = make(params)
+        optimizer.together = None
+        return optimizer
+
+    return made
+
+
+def starts(*shapes: tuple[int, ...], dtype: str = "float32") -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=s).astype(dtype) for s in shapes]
+
+
+ADAMS = [
+    lambda params: optim.Adam(params, lr=0.1),
+    lambda params: optim.Adam(params, lr=0.1, weight_decay=0.1),
+    lambda params: optim.AdamW(params, lr=0.1, weight_decay=0.1),
+]
+
+
+def assert_equal(a: list[np.ndarray], b: list[np.ndarray]) -> None:
+    assert len(a) == len(b)
+    for x, y in zip(a, b):
+        np.testing.assert_array_equal(x, y, strict=True)
+
+
+@pytest.mark.parametrize("make", ADAMS, ids=["adam", "decay", "adamw"])
+def test_small_parameters_are_updated_together(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit as each by itself: beside a large one, of several dtypes, in one piece and in blocks."""
+    some = [*starts((200, 100), (100,), (), (3, 1, 2)), *starts((4,), (5, 2), dtype="float64")]
+    expected = trained(alone(make), some)
+    calls = []
+    move = optim.Adam.move
+    monkeypatch.setattr(optim.Adam, "move", lambda self, g, *rest: (calls.append(g.shape), move(self, g, *rest))[1])
+    assert_equal(trained(make, some), expected)
+    assert calls == 5 * [(200, 100), (4,), (5, 2), (107,)]  # one dtype is together, the other is not
+    for module in (optim, blocks):
+        monkeypatch.setattr(module, "LARGE", 100)
+        monkeypatch.setattr(module, "BLOCK", 64)
+    calls.clear()
+    assert_equal(trained(make, some), expected)
+    assert max(shape[0] for shape in calls) <= 64
+
+
+@pytest.mark.parametrize("make", ADAMS, ids=["adam", "decay", "adamw"])
+def test_who_misses_a_step_goes_alone(make) -> None:
+    def meddle(step: int, optimizer: optim.Adam) -> None:
+        assert optimizer.together is None or optimizer.are_together() == (step < 2)
+        if step == 1:
+            optimizer.params[1].grad = None
+
+    some = starts((3, 2), (2,), (4,))
+    assert_equal(trained(make, some, meddle=meddle), trained(alone(make), some, meddle=meddle))
+
+
+def test_state_may_be_edited_replaced_and_copied() -> None:
+    """m and v are the optimiser's, wherever they lie."""
+
+    def edit(step: int, optimizer: optim.Adam) -> None:
+        if step == 2:
+            optimizer.m[0][...] = 0.5
+            optimizer.v[1] *= 2
+
+    def replace(step: int, optimizer: optim.Adam) -> None:
+        if step == 2:
+            optimizer.m = [np.full_like(m, 0.5) for m in optimizer.m]
+        if step == 3:
+            optimizer.v[1] = optimizer.v[1] * 2
+
+    make, some = ADAMS[0], starts((3, 2), (2,), (4,))
+    for meddle in (edit, replace):
+        found = trained(make, some, meddle=meddle)
+        assert_equal(found, trained(alone(make), some, meddle=meddle))
+        assert not np.array_equal(found[0], trained(make, some)[0])
+    params = [tg.nn.Parameter(a, dtype=a.dtype) for a in some]
+    one = make(params)
+    for p in params:
+        p.grad = np.ones_like(p.data)
+    one.step()
+    other = make(params)
+    state = one.m, one.v, one.steps, one.together
+    other.m, other.v, other.steps, other.together = copy.deepcopy(state)  # copies of parts are no longer parts
+    assert one.are_together()
+    assert not other.are_together()
+    before = [p.data.copy() for p in params]
+    one.step()
+    after = [p.data.copy() for p in params]
+    for p, x in zip(params, before):
+        p.data[...] = x
+    other.step()
+    assert_equal([p.data for p in params], after)
+
+
+def test_an_adam_of_ones_own_sees_each_parameter() -> None:
+    class Seen(optim.Adam):
+        def update(self, i: int, p: np.ndarray, g: np.ndarray, scratch: np.ndarray) -> None:
+            seen.append(i)
+            super().update(i, p, np.clip(g, -0.1, 0.1), scratch)
+
+    seen: list[int] = []
+    trained(Seen, starts((3, 2), (2,), (4,)), steps=2)
+    assert seen == [0, 1, 2, 0, 1, 2]
 
 
 def test_a_step_in_blocks_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

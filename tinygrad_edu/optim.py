@@ -14,10 +14,12 @@ from tinygrad_edu.memory import aligned, write_of, writing
 from tinygrad_edu.modes import current_mode
 from tinygrad_edu.porting import OF_OPTIM, missing
 from tinygrad_edu.tensor import Tensor
+from tinygrad_edu.together import FEW, Together
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
 Array = NDArray[Any]
+Ready = tuple[int, Array, Array, Array]  # a parameter with a gradient: its number, itself, the gradient, scratch
 
 
 class Optimizer:
@@ -72,16 +74,22 @@ class Optimizer:
             tracer.step(self)
             return
         now = writing()
-        update = self.update
-        for i, (p, array, scratch, write) in enumerate(zip(self.params, self.arrays, self.scratch, self.writes)):
+        ready = []
+        for i, (p, array, write) in enumerate(zip(self.params, self.arrays, self.writes)):
             notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
             if notes is not None and notes.grad is not None:
                 g = notes.grad
                 if p._data is not array:  # `p.data = ...` has given it other memory
                     array = self.arrays[i] = p.data
                     write = self.writes[i] = write_of(array)
-                update(i, array, g if type(g) is np.ndarray else g._data, scratch)
+                ready.append((i, array, g if type(g) is np.ndarray else g._data, self.scratch[i]))
                 write.any = now
+        self.update_all(ready)
+
+    def update_all(self, ready: list[Ready]) -> None:
+        """Call `update` for every parameter that has a gradient."""
+        for one in ready:
+            self.update(*one)
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         """Change parameter number `i` in place.  `g` stays as it is; `scratch` may be overwritten."""
@@ -205,6 +213,49 @@ class Adam(Optimizer):
         self.steps = [0] * len(self.params)
         self.m = [np.zeros_like(p.data) for p in self.params]
         self.v = [np.zeros_like(p.data) for p in self.params]
+        self.together = self._together()
+
+    def _together(self) -> Together | None:
+        """The small parameters that can be updated as one array, if there are at least two."""
+        if type(self).update is not Adam.update or type(self).adapt is not Adam.adapt:
+            return None  # somebody has other plans for single parameters
+        small = {i: p.data for i, p in enumerate(self.params) if p.size <= FEW}
+        first = next(iter(small.values()), None)
+        alike = {i: array for i, array in small.items() if first is not None and array.dtype == first.dtype}
+        return Together(alike, (self.m, self.v)) if len(alike) > 1 else None
+
+    def are_together(self) -> bool:
+        """Do the small parameters share one update?  Not if one has missed a step, or its m or v was replaced."""
+        together = self.together
+        if together is None or not together.holds(self.m, self.v):
+            return False
+        return len(set(together.chosen(self.steps))) == 1
+
+    def update_all(self, ready: list[Ready]) -> None:
+        together = self.together
+        if together is None:
+            super().update_all(ready)
+            return
+        small = []
+        for one in ready:
+            if one[0] in together.shapes:
+                small.append(one)
+            else:
+                self.update(*one)
+        if len(small) < len(together.shapes) or not self.are_together():
+            super().update_all(small)
+            return
+        for i, p, g, _ in small:
+            self.steps[i] += 1
+            together.gradients[i][...] = self.decay(p, g)
+        m, v = together.state
+        g, change, numbers = together.gradient, together.change, self.corrected(small[0][0])
+        if change.size < LARGE:
+            self.move(g, m, v, change, *numbers)
+        else:
+            in_blocks(self.move, (g, m, v, change), (), numbers)
+        for i, p, _, _ in small:
+            p -= together.changes[i]
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
         self.steps[i] += 1
@@ -220,9 +271,13 @@ class Adam(Optimizer):
         return self.lr * root / (1 - b1 ** self.steps[i]), self.eps * root
 
     def adapt(self, p: Array, g: Array, m: Array, v: Array, scratch: Array, rate: float, eps: float) -> None:
-        """The step itself."""
+        """The step itself: p <- p - rate m / (sqrt(v) + eps), with the new m and v."""
+        self.move(self.decay(p, g), m, v, scratch, rate, eps)
+        p -= scratch
+
+    def move(self, g: Array, m: Array, v: Array, scratch: Array, rate: float, eps: float) -> None:
+        """The new m and v, and in `scratch` what is taken from the parameter."""
         b1, b2 = self.betas
-        g = self.decay(p, g)
         # m <- b1 m + (1 - b1) g
         m *= b1
         m += np.multiply(g, 1 - b1, out=scratch)
@@ -231,12 +286,11 @@ class Adam(Optimizer):
         scratch *= 1 - b2
         v *= b2
         v += scratch
-        # p <- p - rate m / (sqrt(v) + eps)
+        # rate m / (sqrt(v) + eps)
         np.sqrt(v, out=scratch)
         scratch += eps
         np.divide(m, scratch, out=scratch)
         scratch *= rate
-        p -= scratch
 
     def decay(self, p: Array, g: Array) -> Array:
         """The gradient with weight decay."""

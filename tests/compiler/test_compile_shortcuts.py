@@ -299,6 +299,63 @@ def test_an_update_needs_no_scratch_of_its_own() -> None:
             assert sum(step.last.plan.sizes) < net.weight.data.nbytes
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("make", [tg.optim.Adam, tg.optim.AdamW])
+def test_small_parameters_are_updated_together(make: Any, decay: float) -> None:
+    """As in the eager step, and no longer once somebody has replaced what Adam keeps."""
+    runs = []
+    for compiled in (False, True):
+        net = tg.nn.MLP([5, 4, 4, 3], rng=0)
+        optimizer = make(net.parameters(), lr=0.1, weight_decay=decay)
+
+        def step(x: Any, t: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), t)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        if compiled:
+            step = tg.compile(step)
+        x, t = np.random.default_rng(0).normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 2])
+        found: list[Any] = [step(x, t).item() for _ in range(3)]
+        if compiled:
+            assert "6 parameters side by side" in step.source
+            assert step.source.count("np.sqrt") == 1
+        optimizer.m[2] = optimizer.m[2] * 0.5
+        found += [step(x, t).item() for _ in range(3)]
+        if compiled:
+            assert "side by side" not in step.source
+            assert step.functions == 2
+        runs.append([*found, *[p.data for p in net.parameters()], *optimizer.m, *optimizer.v, optimizer.steps])
+    for a, b in zip(*runs):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_adams_in_one_step_have_their_own_parts() -> None:
+    """Both update the same parameters, one behind the other, beside a large one."""
+    runs = []
+    for compiled in (False, True):
+        net = tg.nn.MLP([300, 100, 4, 3], rng=0)
+        optimizers = [tg.optim.Adam(net.parameters(), lr=lr) for lr in (0.1, 0.01)]
+
+        def step(x: Any, t: Any, net: Any = net, optimizers: Any = optimizers) -> Any:
+            net.zero_grad()
+            loss = F.cross_entropy(net(x), t)
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            return loss
+
+        if compiled:
+            step = tg.compile(step)
+        x, t = np.random.default_rng(0).normal(size=(6, 300)), np.array([0, 1, 2, 0, 1, 2])
+        runs.append([*[step(x, t).item() for _ in range(4)], *[p.data for p in net.parameters()]])
+    assert step.source.count("5 parameters side by side") == 2
+    for a, b in zip(*runs):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_products_in_either_order_are_one_but_not_those_with_zeros_of_two_signs() -> None:
     def step(x: Any, y: Any) -> Any:
         x, y = tg.Tensor(x), tg.Tensor(y)

@@ -204,6 +204,7 @@ class Door:
             guards += [
                 f"{name(optimizer, 'optimizer')}.{key} == {name(value, 'value')}" for key, value in settings.items()
             ]
+        guards += [f"{name(optimizer, 'optimizer')}.are_together()" for optimizer in source.together]
         lines.append("    if door.changes != Module.changes and not door.unchanged(): return STALE")
         for at in range(0, len(guards), 8):
             lines.append(f"    if not ({' and '.join(guards[at : at + 8])}): return STALE")

@@ -16,7 +16,7 @@ from tinygrad_edu.compiler.order import with_late_products
 from tinygrad_edu.compiler.parts import ASSEMBLE
 from tinygrad_edu.compiler.threads import are_taken
 from tinygrad_edu.compiler.tracing import DELIVER, UPDATE
-from tinygrad_edu.compiler.updates import write_update
+from tinygrad_edu.compiler.updates import with_updates_together, write_together, write_update
 from tinygrad_edu.compiler.words import SIGNS, SMALL, Words
 from tinygrad_edu.ops.losses import are_inside, as_index
 from tinygrad_edu.program import Equation, Variable
@@ -76,6 +76,7 @@ class Source(Words):
         self.slots: dict[Variable, int] = {}  # of a root
         self.locals: dict[Variable, list[str]] = {}  # of a root that a call has made: its name, and those of its views
         self.where = ""
+        self.together: list[Any] = []  # optimisers that update several parameters at once
         self.foreign = False  # does it call anything but NumPy?
         self.write()
 
@@ -136,11 +137,14 @@ class Source(Words):
     def groups(self) -> list[Equation | list[Equation]]:
         """The equations, with those that are written together as lists."""
         life = self.lifetimes(self.equations)
-        return grouped(with_late_products(self.equations, life), self.constants)
+        return with_updates_together(grouped(with_late_products(self.equations, life), self.constants))
 
     def group(self, group: list[Equation], end: int) -> None:
         """What is written together; `end` is the number of the equation behind it."""
-        write_chain(self, group, end)
+        if group[0].op is UPDATE:
+            write_together(self, group)
+        else:
+            write_chain(self, group, end)
 
     def explain(self, equation: Equation) -> None:
         """A comment, where another operation begins."""

@@ -249,7 +249,7 @@ def _copied(grad: Any) -> Any:
     return grad.copy() if isinstance(grad, np.ndarray) else grad
 
 
-SHARED = ("params", "scratch", "arrays", "writes")  # of an optimiser: not its state
+SHARED = ("params", "scratch", "arrays", "writes", "together")  # of an optimiser: not its state
 
 
 def _optimizer(optimizer: Optimizer) -> dict[str, Any]:

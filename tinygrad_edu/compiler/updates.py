@@ -13,13 +13,15 @@ import numpy as np
 
 from tinygrad_edu.blocks import BLOCK, LARGE, in_blocks
 from tinygrad_edu.compiler.buffers import Piece, order_of
+from tinygrad_edu.compiler.tracing import UPDATE
 from tinygrad_edu.optim import SGD, Adam, AdamW, Optimizer
 from tinygrad_edu.program import Equation
+from tinygrad_edu.together import Together
 
 if TYPE_CHECKING:
     from tinygrad_edu.compiler.source import Source
 
-__all__ = ["Update", "settings", "update_of", "write_update"]
+__all__ = ["Update", "settings", "update_of", "with_updates_together", "write_together", "write_update"]
 
 
 class Update(NamedTuple):
@@ -120,36 +122,116 @@ def write_update(source: Source, e: Equation) -> None:
     source.line(f"{call}({function}, {', '.join(parts)})")
 
 
+def with_updates_together(groups: list[Equation | list[Equation]]) -> list[Equation | list[Equation]]:
+    """The same, with the updates that an optimiser makes as one (see `Together`) as a list."""
+    found: list[Equation | list[Equation]] = []
+    run: list[Equation] = []  # of one optimiser
+
+    def close() -> None:
+        if not run:
+            return
+        shared = _shared(run[0].params["optimizer"])
+        small = [e for e in run if shared is not None and e.params["index"] in shared.shapes]
+        if shared is not None and len(small) == len(shared.shapes) == len({e.params["index"] for e in small}):
+            found.extend([e for e in run if e not in small])
+            found.append(small)
+        else:
+            found.extend(run)
+        run.clear()
+
+    for group in groups:
+        if isinstance(group, list) or group.op is not UPDATE:
+            close()
+            found.append(group)
+            continue
+        if run and group.params["optimizer"] is not run[0].params["optimizer"]:
+            close()
+        run.append(group)
+    close()
+    return found
+
+
+def _shared(optimizer: Optimizer) -> Together | None:
+    """The parameters that this optimiser updates as one."""
+    if not isinstance(optimizer, Adam) or update_of(optimizer) is None or not optimizer.are_together():
+        return None
+    together = optimizer.together
+    return together if together is not None and together.change.size < LARGE else None
+
+
+def write_together(source: Source, updates: list[Equation]) -> None:
+    """One update for several small parameters: each line once, but where it speaks of the parameter or its gradient."""
+    optimizer = updates[0].params["optimizer"]
+    update, shared = update_of(optimizer), optimizer.together
+    assert update is not None
+    source.together.append(optimizer)
+    words = [source.text(e.operands[0]) for e in updates]
+    source.line(f"# {words[0]} to {words[-1]}, {len(words)} parameters side by side:")
+    source.line(f"# {update.equation}")
+
+    def piece(word: str, array: Any) -> str:
+        name = source.unused(word)
+        source.pieces[name] = array
+        return name
+
+    whole = {"d": piece("gradients", shared.gradient), "s": piece("changes", shared.change)}
+    whole |= {word: piece(f"{word}_together", array) for word, array in zip(update.state, shared.state)}
+    indices = [e.params["index"] for e in updates]
+    parts = {
+        i: {"d": piece(f"gradient_of_{p}", shared.gradients[i]), "s": piece(f"change_of_{p}", shared.changes[i])}
+        for i, p in zip(indices, words)
+    }
+    numbers = _numbers(source, updates[0], update, indices)
+    lines = update.lines
+    if "{d}" not in "".join(lines):  # the gradients are brought together as they are
+        lines = ["{d}[...] = {g}", *[text.replace("{g}", "{d}") for text in lines]]
+    for text in lines:
+        if "{p}" in text or "{g}" in text:
+            for e, p in zip(updates, words):
+                source.line(text.format(p=p, g=source.text(e.operands[1]), **parts[e.params["index"]], **numbers))
+        else:
+            source.line(text.format(**whole, **numbers))
+
+
 def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str], dict[str, str]]:
     """Lines that fetch the arrays of state and the numbers of an update; what they are called."""
     p, optimizer, i = source.text(e.operands[0]), e.params["optimizer"], e.params["index"]
     name = source.constant(type(optimizer).__name__.lower(), optimizer)
-    dtype = np.asarray(e.operands[0].value).dtype
-    for helper in (velocity, corrected):
-        if any(helper.__name__ in text for text in (*update.state.values(), *update.numbers.values())):
-            source.constant(helper.__name__, helper)
-    state, numbers = {}, {}
+    if any(velocity.__name__ in text for text in update.state.values()):
+        source.constant(velocity.__name__, velocity)
+    state = {}
     for word, text in update.state.items():
         state[word] = f"{word}_of_{p}"
         source.line(f"{state[word]} = {text.format(o=name, i=i)}")
+    return state, _numbers(source, e, update, [i])
+
+
+def _numbers(source: Source, e: Equation, update: Update, indices: list[int]) -> dict[str, str]:
+    """Lines that fetch the numbers of an update of the parameters with these indices; what they are called."""
+    optimizer = e.params["optimizer"]
+    name = source.constant(type(optimizer).__name__.lower(), optimizer)
+    dtype = np.asarray(e.operands[0].value).dtype
+    if any(corrected.__name__ in text for text in update.numbers.values()):
+        source.constant(corrected.__name__, corrected)
+    numbers = {}
     for word, text in update.numbers.items():
         for part in word.split(", "):
             numbers[part] = f"{name}_{part}_{dtype.name}"
         left = ", ".join(numbers[part] for part in word.split(", "))
         if left in source.read:
             continue
-        text = text.format(o=name, i=i)
+        text = text.format(o=name, i=", ".join(map(str, indices)))
         if "," not in left:
             source.read.add(left)
             text = text if word == "lr" else f"np.array({text}, np.{dtype.name})"
         source.line(f"{left} = {text}")
-    return state, numbers
+    return numbers
 
 
 def _row(source: Source, name: str, value: np.ndarray, block: bool, own: np.ndarray | None) -> str:
     """Scratch for an update, as large as the parameter or as a block of it: the optimiser's own, if that fits."""
     shape, order = ((BLOCK,), (0,)) if block else (value.shape, order_of(value) or tuple(range(value.ndim)))
-    source.fixed.add(name)
+    name = source.unused(name)
     if own is not None and own.shape == shape:
         source.pieces[name] = own
         return name
@@ -167,7 +249,8 @@ def velocity(optimizer: SGD, i: int) -> Any:
     return v
 
 
-def corrected(optimizer: Adam, i: int) -> tuple[float, float]:
-    """One more step of Adam for parameter number i: its rate and eps."""
-    optimizer.steps[i] += 1
-    return optimizer.corrected(i)
+def corrected(optimizer: Adam, *indices: int) -> tuple[float, float]:
+    """One more step of Adam for the parameters with these numbers, which have taken equally many: rate and eps."""
+    for i in indices:
+        optimizer.steps[i] += 1
+    return optimizer.corrected(indices[0])

@@ -56,13 +56,18 @@ class Words:
         for name, known in self.namespace.items():
             if known is value:
                 return name
+        name = self.unused(word)
+        self.namespace[name] = value
+        return name
+
+    def unused(self, word: str) -> str:
+        """A name that nothing has, and that is not assigned to."""
         word = name = identifier(word)
         number = 0
         while name in self.fixed or name in self.busy:
             number += 1
             name = f"{word}{number}"
         self.fixed.add(name)
-        self.namespace[name] = value
         return name
 
     def text(self, x: Any, beside: Variable | None = None) -> str:
