@@ -30,6 +30,7 @@ class Optimizer:
     """
 
     by_blocks = False
+    together: Together | None = None  # small parameters that one update changes
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list(params)
@@ -74,21 +75,28 @@ class Optimizer:
             tracer.step(self)
             return
         now = writing()
-        ready = []
-        for i, (p, array, write) in enumerate(zip(self.params, self.arrays, self.writes)):
+        update, members = self.update, self.together.shapes if self.together is not None else ()
+        small: list[Ready] = []
+        for i, (p, array, scratch, write) in enumerate(zip(self.params, self.arrays, self.scratch, self.writes)):
             notes = p._node.notes  # type: ignore[union-attr]  # `p.grad`, without the call
             if notes is not None and notes.grad is not None:
                 g = notes.grad
                 if p._data is not array:  # `p.data = ...` has given it other memory
                     array = self.arrays[i] = p.data
                     write = self.writes[i] = write_of(array)
-                ready.append((i, array, g if type(g) is np.ndarray else g._data, self.scratch[i]))
+                if type(g) is not np.ndarray:
+                    g = g._data
+                if i in members:
+                    small.append((i, array, g, scratch))
+                else:
+                    update(i, array, g, scratch)
                 write.any = now
-        self.update_all(ready)
+        if small:
+            self.update_together(small)
 
-    def update_all(self, ready: list[Ready]) -> None:
-        """Call `update` for every parameter that has a gradient."""
-        for one in ready:
+    def update_together(self, small: list[Ready]) -> None:
+        """Update those parameters of `together` that have a gradient."""
+        for one in small:
             self.update(*one)
 
     def update(self, i: int, p: Array, g: Array, scratch: Array) -> None:
@@ -231,19 +239,10 @@ class Adam(Optimizer):
             return False
         return len(set(together.chosen(self.steps))) == 1
 
-    def update_all(self, ready: list[Ready]) -> None:
+    def update_together(self, small: list[Ready]) -> None:
         together = self.together
-        if together is None:
-            super().update_all(ready)
-            return
-        small = []
-        for one in ready:
-            if one[0] in together.shapes:
-                small.append(one)
-            else:
-                self.update(*one)
-        if len(small) < len(together.shapes) or not self.are_together():
-            super().update_all(small)
+        if together is None or len(small) < len(together.shapes) or not self.are_together():
+            super().update_together(small)
             return
         for i, p, g, _ in small:
             self.steps[i] += 1
