@@ -217,7 +217,7 @@ class Adam(Optimizer):
         _check_range("betas[0]", betas[0], 0, 1)
         _check_range("betas[1]", betas[1], 0, 1)
         _check_range("weight_decay", weight_decay, 0, math.inf)
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
         self.steps = [0] * len(self.params)
         self.m = [np.zeros_like(p.data) for p in self.params]
         self.v = [np.zeros_like(p.data) for p in self.params]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import sys
 import warnings
@@ -328,6 +329,47 @@ def test_small_parameters_are_updated_together(make: Any, decay: float) -> None:
             assert "side by side" not in step.source
             assert step.functions == 2
         runs.append([*found, *[p.data for p in net.parameters()], *optimizer.m, *optimizer.v, optimizer.steps])
+    for a, b in zip(*runs):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (lambda p: tg.optim.Adam(p, betas=[0.8, 0.9]), {"betas": (0.5, 0.6)}),
+        (lambda p: tg.optim.Adam(p), {"betas": [0.5, 0.6]}),  # no tuple: Adam's own update is called
+        (lambda p: tg.optim.AdamW(p, weight_decay=0.1), {"weight_decay": 0.3}),
+        (lambda p: tg.optim.SGD(p, 0.1, momentum=np.float32(0.9)), {"momentum": np.float32(0.5)}),
+        (lambda p: tg.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1), {"weight_decay": 0.0}),
+    ],
+    ids=["betas", "list", "adamw", "momentum", "decay"],
+)
+def test_settings_may_change(make: Any, change: dict[str, Any]) -> None:
+    """They are numbers in the source: with others the step is compiled anew."""
+    runs = []
+    for compiled in (False, True):
+        net = tg.nn.MLP([5, 4, 3], rng=0)
+        optimizer = make(net.parameters())
+
+        def step(x: Any, t: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), t)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        if compiled:
+            step = tg.compile(step)
+        x, t = np.random.default_rng(0).normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 2])
+        found = [step(x, t).item() for _ in range(3)]
+        vars(optimizer).update(copy.deepcopy(change))
+        found += [step(x, t).item() for _ in range(3)]
+        if compiled:
+            assert step.functions == 2
+        if isinstance(change.get("betas"), list):
+            optimizer.betas[0] = 0.7
+            found += [step(x, t).item() for _ in range(3)]
+        runs.append([*found, *[p.data for p in net.parameters()]])
     for a, b in zip(*runs):
         np.testing.assert_array_equal(a, b)
 

@@ -322,9 +322,12 @@ def _tensor(data: Any) -> Tensor:
     return tensor
 
 
+SETTINGS = (bool, int, float, np.generic, tuple)
+
+
 def _settings(optimizer: Any) -> dict[str, Any]:
     """What decides which equations an optimiser's step has: all its numbers but lr, which is read at each call."""
-    return {k: v for k, v in vars(optimizer).items() if isinstance(v, bool | int | float | tuple) and k != "_lr"}
+    return {k: v for k, v in vars(optimizer).items() if isinstance(v, SETTINGS) and k != "_lr"}
 
 
 def _written(tree: Any, leaf: Callable[[Any], str]) -> str:

@@ -425,7 +425,7 @@ class Loops:
         arrays = {"p": self.element(p, places), "g": self.element(g, places)}
         arrays |= {word: self.symbol(text, f"{word}_of_{p.name}", text) + at for word, text in state.items()}
         pairs = {part for word in update.numbers if ", " in word for part in word.split(", ")}
-        values = dict(arrays)
+        values = {**arrays, **{word: f"np.{p.dtype.name}({float(x)!r})" for word, x in update.settled.items()}}
         for word, text in numbers.items():
             symbol = self.symbol(text, word, text)
             values[word] = f"np.{p.dtype.name}({symbol})" if word in pairs else f"{symbol}[()]"

@@ -1,7 +1,7 @@
 """Optimisers' updates as lines of NumPy, for those of tg.optim; any other optimiser's own `update` is called.
 
-`{p}`, `{g}` and `{s}` stand for the parameter, its gradient and scratch; settings are read from the optimiser at
-each call.
+`{p}`, `{g}` and `{s}` stand for the parameter, its gradient and scratch.  Rates are read from the optimiser at each
+call; its other settings are numbers that stand above the function, since with others the step is compiled anew.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Update(NamedTuple):
 
     lines: list[str]
     state: dict[str, str]  # name -> expression of the optimiser {o} and the parameter's number {i}
-    numbers: dict[str, str]
+    numbers: dict[str, str]  # such as change: name -> expression
+    settled: dict[str, float]
     equation: str
 
 
@@ -37,22 +38,21 @@ def update_of(optimizer: Optimizer) -> Update | None:
     """How to write an optimiser's update, or None if it is none of ours."""
     if isinstance(optimizer, SGD) and type(optimizer) is SGD:
         return _sgd(optimizer)
-    if isinstance(optimizer, Adam) and type(optimizer) in (Adam, AdamW):
+    if isinstance(optimizer, Adam) and type(optimizer) in (Adam, AdamW) and type(optimizer.betas) is tuple:
         return _adam(optimizer)
     return None
 
 
 def _sgd(optimizer: SGD) -> Update:
     lines, g, state, numbers = [], "{g}", {}, {"lr": "{o}.rates[{i}]"}
+    settled = {"decay": optimizer.weight_decay, "mu": optimizer.momentum}
     equation = "p <- p - lr g"
     if optimizer.weight_decay:
         lines += ["np.multiply({p}, {decay}, out={s})", "np.add({s}, {g}, out={s})"]
-        numbers["decay"] = "{o}.weight_decay"
         g, equation = "{s}", "g <- g + decay p;  " + equation
     if optimizer.momentum:
         lines += ["{v} *= {mu}", f"{{v}} += {g}"]
         state["v"] = "velocity({o}, {i})"
-        numbers["mu"] = "{o}.momentum"
         equation = equation.replace("p <- p - lr g", "v <- mu v + g;  p <- p - lr v")
         if optimizer.nesterov:
             lines += [f"np.multiply({g}, {{lr}}, out={{s}})", "{p} -= {s}"]
@@ -61,19 +61,18 @@ def _sgd(optimizer: SGD) -> Update:
         g = "{v}"
     rate = "{rate}" if optimizer.nesterov else "{lr}"
     lines += [f"np.multiply({g}, {rate}, out={{s}})", "{p} -= {s}"]
-    return Update(lines, state, numbers, equation)
+    return Update(lines, state, numbers, settled, equation)
 
 
 def _adam(optimizer: Adam) -> Update:
-    lines = []
-    numbers = {"b1": "{o}.betas[0]", "a1": "1 - {o}.betas[0]", "b2": "{o}.betas[1]", "a2": "1 - {o}.betas[1]"}
-    g = "{g}"
+    lines, g, numbers = [], "{g}", {}
+    b1, b2 = optimizer.betas
+    settled = {"b1": b1, "a1": 1 - b1, "b2": b2, "a2": 1 - b2, "decay": optimizer.weight_decay}
     if type(optimizer) is AdamW:
         lines.append("{p} *= {shrink}")
         numbers["shrink"] = "1 - {o}.lr * {o}.weight_decay"
     elif optimizer.weight_decay:
         lines += ["np.multiply({decay}, {p}, out={d})", "np.add({g}, {d}, out={d})"]
-        numbers["decay"] = "{o}.weight_decay"
         g = "{d}"
     lines += [
         "{m} *= {b1}", f"np.multiply({g}, {{a1}}, out={{s}})", "{m} += {s}",
@@ -82,7 +81,7 @@ def _adam(optimizer: Adam) -> Update:
     ]  # fmt: skip
     numbers |= {"rate, eps": "corrected({o}, {i})"}
     equation = "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)"
-    return Update(lines, {"m": "{o}.m[{i}]", "v": "{o}.v[{i}]"}, numbers, equation)
+    return Update(lines, {"m": "{o}.m[{i}]", "v": "{o}.v[{i}]"}, numbers, settled, equation)
 
 
 def write_update(source: Source, e: Equation) -> None:
@@ -106,6 +105,7 @@ def write_update(source: Source, e: Equation) -> None:
             scratch[word] = _row(source, f"{word}_for_{p}", value, blocks, own)
     source.line(f"# {p}: {update.equation}")
     state, numbers = settings(source, e, update)
+    numbers |= settled(source, e, update)
     if not blocks:
         for text in update.lines:
             source.line(text.format(p=p, g=g, **scratch, **state, **numbers))
@@ -181,7 +181,7 @@ def write_together(source: Source, updates: list[Equation]) -> None:
         i: {"d": piece(f"gradient_of_{p}", shared.gradients[i]), "s": piece(f"change_of_{p}", shared.changes[i])}
         for i, p in zip(indices, words)
     }
-    numbers = _numbers(source, updates[0], update, indices)
+    numbers = changing(source, updates[0], update, indices) | settled(source, updates[0], update)
     lines = update.lines
     if "{d}" not in "".join(lines):  # the gradients are brought together as they are
         lines = ["{d}[...] = {g}", *[text.replace("{g}", "{d}") for text in lines]]
@@ -194,7 +194,7 @@ def write_together(source: Source, updates: list[Equation]) -> None:
 
 
 def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str], dict[str, str]]:
-    """Lines that fetch the arrays of state and the numbers of an update; what they are called."""
+    """Lines that fetch the arrays of state and the numbers that change; what they are called."""
     p, optimizer, i = source.text(e.operands[0]), e.params["optimizer"], e.params["index"]
     name = source.constant(type(optimizer).__name__.lower(), optimizer)
     if any(velocity.__name__ in text for text in update.state.values()):
@@ -203,10 +203,25 @@ def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str
     for word, text in update.state.items():
         state[word] = f"{word}_of_{p}"
         source.line(f"{state[word]} = {text.format(o=name, i=i)}")
-    return state, _numbers(source, e, update, [i])
+    return state, changing(source, e, update, [i])
 
 
-def _numbers(source: Source, e: Equation, update: Update, indices: list[int]) -> dict[str, str]:
+def settled(source: Source, e: Equation, update: Update) -> dict[str, str]:
+    """The numbers of an update that stay as they are, written once above the function; what they are called."""
+    optimizer, dtype = e.params["optimizer"], e.operands[0].dtype
+    found = {}
+    for word, x in update.settled.items():
+        key = optimizer, word, dtype
+        if key not in source.numbers and f"{{{word}}}" in "".join(update.lines):
+            wish = f"{type(optimizer).__name__.lower()}_{word}_{dtype.name}"
+            source.numbers[key] = source.constant(wish, np.array(x, dtype))
+            source.heads.append(f"{source.numbers[key]} = np.array({source.literal(float(x))}, np.{dtype.name})")
+        if key in source.numbers:
+            found[word] = source.numbers[key]
+    return found
+
+
+def changing(source: Source, e: Equation, update: Update, indices: list[int]) -> dict[str, str]:
     """Lines that fetch the numbers of an update of the parameters with these indices; what they are called."""
     optimizer = e.params["optimizer"]
     name = source.constant(type(optimizer).__name__.lower(), optimizer)
