@@ -300,6 +300,21 @@ def test_an_update_needs_no_scratch_of_its_own() -> None:
             assert sum(step.last.plan.sizes) < net.weight.data.nbytes
 
 
+def training(net: Any, optimizers: list[Any], compiled: bool) -> tuple[Any, Any, Any]:
+    """A step of training, and six samples of three classes for it."""
+
+    def step(x: Any, t: Any) -> Any:
+        net.zero_grad()
+        loss = F.cross_entropy(net(x), t)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return loss
+
+    x = np.random.default_rng(0).normal(size=(6, net.fc1.in_features))
+    return tg.compile(step) if compiled else step, x, np.array([0, 1, 2, 0, 1, 2])
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize("make", [tg.optim.Adam, tg.optim.AdamW])
 def test_small_parameters_are_updated_together(make: Any, decay: float) -> None:
@@ -309,16 +324,7 @@ def test_small_parameters_are_updated_together(make: Any, decay: float) -> None:
         net = tg.nn.MLP([5, 4, 4, 3], rng=0)
         optimizer = make(net.parameters(), lr=0.1, weight_decay=decay)
 
-        def step(x: Any, t: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(x), t)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        if compiled:
-            step = tg.compile(step)
-        x, t = np.random.default_rng(0).normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 2])
+        step, x, t = training(net, [optimizer], compiled)
         found: list[Any] = [step(x, t).item() for _ in range(3)]
         if compiled:
             assert "6 parameters side by side" in step.source
@@ -351,16 +357,7 @@ def test_settings_may_change(make: Any, change: dict[str, Any]) -> None:
         net = tg.nn.MLP([5, 4, 3], rng=0)
         optimizer = make(net.parameters())
 
-        def step(x: Any, t: Any, net: Any = net, optimizer: Any = optimizer) -> Any:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(x), t)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        if compiled:
-            step = tg.compile(step)
-        x, t = np.random.default_rng(0).normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 2])
+        step, x, t = training(net, [optimizer], compiled)
         found = [step(x, t).item() for _ in range(3)]
         vars(optimizer).update(copy.deepcopy(change))
         found += [step(x, t).item() for _ in range(3)]
@@ -381,17 +378,7 @@ def test_two_adams_in_one_step_have_their_own_parts() -> None:
         net = tg.nn.MLP([300, 100, 4, 3], rng=0)
         optimizers = [tg.optim.Adam(net.parameters(), lr=lr) for lr in (0.1, 0.01)]
 
-        def step(x: Any, t: Any, net: Any = net, optimizers: Any = optimizers) -> Any:
-            net.zero_grad()
-            loss = F.cross_entropy(net(x), t)
-            loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
-            return loss
-
-        if compiled:
-            step = tg.compile(step)
-        x, t = np.random.default_rng(0).normal(size=(6, 300)), np.array([0, 1, 2, 0, 1, 2])
+        step, x, t = training(net, optimizers, compiled)
         runs.append([*[step(x, t).item() for _ in range(4)], *[p.data for p in net.parameters()]])
     assert step.source.count("5 parameters side by side") == 2
     for a, b in zip(*runs):
