@@ -181,6 +181,9 @@ def test_state_may_be_edited_replaced_and_copied() -> None:
         found = trained(make, some, meddle=meddle)
         assert_equal(found, trained(alone(make), some, meddle=meddle))
         assert not np.array_equal(found[0], trained(make, some)[0])
+    mixed = make([tg.nn.Parameter(a) for a in starts((200, 100), (3,), (2,))])
+    mixed.m[0] = mixed.m[0] * 2  # of a large one, which is by itself anyway
+    assert mixed.are_together()
     params = [tg.nn.Parameter(a, dtype=a.dtype) for a in some]
     one = make(params)
     for p in params:

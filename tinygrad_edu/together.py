@@ -48,8 +48,7 @@ class Together:
 
     def __init__(self, arrays: dict[int, Any], state: Sequence[list[Any]]) -> None:
         self.shapes = {i: array.shape for i, array in arrays.items()}
-        self.first = min(arrays)
-        self.chosen = itemgetter(*arrays)
+        self.chosen = itemgetter(*arrays)  # of a list, what belongs to these parameters
         dtype = next(iter(arrays.values())).dtype
         size = sum(array.size for array in arrays.values())
         self.gradient, self.change = np.zeros(size, dtype), np.zeros(size, dtype)
@@ -61,7 +60,7 @@ class Together:
                 part[...] = own[i]
                 own[i] = part
             self.state.append(whole)
-        self.own = [list(own) for own in state]
+        self.own = [self.chosen(own) for own in state]
 
     def _parts(self, whole: Any) -> dict[int, Any]:
         parts, start = {}, 0
@@ -74,6 +73,6 @@ class Together:
     def holds(self, *state: list[Any]) -> bool:
         """Are the optimiser's arrays still the parts of those here?  (They may have been replaced, or copied.)"""
         for now, own, whole in zip(state, self.own, self.state):
-            if not all(map(is_, now, own)) or now[self.first].base is not whole:
+            if own[0].base is not whole or not all(map(is_, self.chosen(now), own)):
                 return False
         return True

@@ -322,7 +322,7 @@ def _tensor(data: Any) -> Tensor:
     return tensor
 
 
-SETTINGS = (bool, int, float, np.generic, tuple)
+SETTINGS = (bool, int, float, np.generic, tuple)  # what can't be changed but by setting the attribute
 
 
 def _settings(optimizer: Any) -> dict[str, Any]:

@@ -208,16 +208,17 @@ def settings(source: Source, e: Equation, update: Update) -> tuple[dict[str, str
 
 def settled(source: Source, e: Equation, update: Update) -> dict[str, str]:
     """The numbers of an update that stay as they are, written once above the function; what they are called."""
-    optimizer, dtype = e.params["optimizer"], e.operands[0].dtype
+    optimizer, dtype, lines = e.params["optimizer"], e.operands[0].dtype, "".join(update.lines)
     found = {}
     for word, x in update.settled.items():
+        if f"{{{word}}}" not in lines:
+            continue
         key = optimizer, word, dtype
-        if key not in source.numbers and f"{{{word}}}" in "".join(update.lines):
+        if key not in source.numbers:
             wish = f"{type(optimizer).__name__.lower()}_{word}_{dtype.name}"
             source.numbers[key] = source.constant(wish, np.array(x, dtype))
             source.heads.append(f"{source.numbers[key]} = np.array({source.literal(float(x))}, np.{dtype.name})")
-        if key in source.numbers:
-            found[word] = source.numbers[key]
+        found[word] = source.numbers[key]
     return found
 
 
@@ -225,7 +226,7 @@ def changing(source: Source, e: Equation, update: Update, indices: list[int]) ->
     """Lines that fetch the numbers of an update of the parameters with these indices; what they are called."""
     optimizer = e.params["optimizer"]
     name = source.constant(type(optimizer).__name__.lower(), optimizer)
-    dtype = np.asarray(e.operands[0].value).dtype
+    dtype = e.operands[0].dtype
     if any(corrected.__name__ in text for text in update.numbers.values()):
         source.constant(corrected.__name__, corrected)
     numbers = {}
